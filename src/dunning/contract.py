@@ -1,0 +1,129 @@
+"""What the client, the gateway and the workflows say to each other: names and payloads. SPEC 15.
+
+The names are part of every history: chosen once. A payload only ever gains optional fields.
+Nothing here holds contacts, so histories stay readable.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import Field
+from temporalio.common import SearchAttributeKey
+
+from dunning.domain.attempts import Outcome
+from dunning.domain.base import Value
+from dunning.domain.state import State
+from dunning.providers.base import Mandate, MessageKind, Payment
+
+WORKFLOW = "SubscriptionWorkflow"
+"""The workflow type; its `run` takes one `SubscriptionInput` and returns nothing."""
+
+TASK_QUEUE = "dunning"
+
+SIGNAL_FACT = "provider_fact"
+"""The signal that carries one `ProviderFact`."""
+
+QUERY_STATE = "state"
+"""The query that answers a `StateReport`; it takes no argument."""
+
+UPDATE_NAMES = (
+    "cancel",
+    "restore",
+    "pause",
+    "resume",
+    "defer",
+    "charge",
+    "retry_now",
+    "update_payment_method",
+    "skip_cycle",
+    "set_policy",
+    "reinstate",
+)
+"""One Temporal Update per command, named as the command. Its argument is the command, its result a
+`CommandResult`: `done`, `refused` or `accepted`; the Update's id is the command's id. SPEC 9."""
+
+STATUS = SearchAttributeKey.for_keyword("DunningStatus")
+PROVIDER = SearchAttributeKey.for_keyword("DunningProvider")
+MERCHANT_ACCOUNT = SearchAttributeKey.for_keyword("DunningMerchantAccount")
+CUSTOMER = SearchAttributeKey.for_keyword("DunningCustomer")
+DECLINE_CLASS = SearchAttributeKey.for_keyword("DunningDeclineClass")
+NEXT_ACTION_AT = SearchAttributeKey.for_datetime("DunningNextActionAt")
+PAST_DUE_SINCE = SearchAttributeKey.for_datetime("DunningPastDueSince")
+ATTEMPT = SearchAttributeKey.for_int("DunningAttempt")
+AMOUNT_DUE = SearchAttributeKey.for_int("DunningAmountDue")
+ATTENTION = SearchAttributeKey.for_bool("DunningAttention")
+
+SEARCH_ATTRIBUTES: tuple[SearchAttributeKey[Any], ...] = (
+    STATUS,
+    PROVIDER,
+    MERCHANT_ACCOUNT,
+    CUSTOMER,
+    DECLINE_CLASS,
+    NEXT_ACTION_AT,
+    PAST_DUE_SINCE,
+    ATTEMPT,
+    AMOUNT_DUE,
+    ATTENTION,
+)
+"""Everything that operators filter by; a worker refuses to start when one is not registered."""
+
+
+def workflow_id(account: str, subscription: str) -> str:
+    """The one workflow id of a subscription: it carries the backend's own reference."""
+    return f"subscription/{account}/{subscription}"
+
+
+class SubscriptionInput(Value):
+    """What a run starts from.
+
+    Attributes:
+        subscription: the backend's reference.
+        generation: which life of that reference; None: the ledger's latest one.
+        state: the state carried by continue-as-new, as JSON; None: load it from the ledger first.
+        is_test_clock: the run lives on a virtual clock of a development server. SPEC 16.
+    """
+
+    account: str
+    subscription: str
+    generation: int | None = None
+    state: dict[str, Any] | None = None
+    is_test_clock: bool = False
+
+
+class ProviderFact(Value):
+    """One message of the provider, as the gateway hands it on.
+
+    Attributes:
+        message_id: the inbox's id; the state ignores repeats.
+        occurred_at: the provider's clock, UTC.
+        attempt_key: our key found in the message; `outcome` then is what the ledger recorded for that attempt.
+        payment: without `attempt_key`, a payment that we did not send.
+    """
+
+    message_id: str
+    kind: MessageKind
+    occurred_at: datetime
+    attempt_key: str | None = None
+    outcome: Outcome | None = None
+    payment: Payment | None = None
+    mandate: Mandate | None = None
+    method_token: str | None = None
+    dispute_is_open: bool = False
+
+
+class StateReport(Value):
+    """The answer of the `state` query. Instants are business time, UTC.
+
+    Attributes:
+        state: None until the run has loaded it.
+        next_at, next_because: the next instant that the run waits for, and why; test clocks never pass it.
+        is_quiet: no activity is running and no message waits to be handled.
+    """
+
+    business_now: datetime
+    state: State | None = None
+    next_at: datetime | None = None
+    next_because: str = ""
+    is_quiet: bool = Field(default=True)
