@@ -14,6 +14,7 @@ from temporalio.common import SearchAttributeKey
 
 from dunning.domain.attempts import Outcome
 from dunning.domain.base import Value
+from dunning.domain.command_table import COMMAND_TABLE
 from dunning.domain.state import State
 from dunning.providers.base import Mandate, MessageKind, Payment
 
@@ -28,19 +29,7 @@ SIGNAL_FACT = "provider_fact"
 QUERY_STATE = "state"
 """The query that answers a `StateReport`; it takes no argument."""
 
-UPDATE_NAMES = (
-    "cancel",
-    "restore",
-    "pause",
-    "resume",
-    "defer",
-    "charge",
-    "retry_now",
-    "update_payment_method",
-    "skip_cycle",
-    "set_policy",
-    "reinstate",
-)
+UPDATE_NAMES: tuple[str, ...] = tuple(COMMAND_TABLE)
 """One Temporal Update per command, named as the command. Its argument is the command, its result a
 `CommandResult`: `done`, `refused` or `accepted`; the Update's id is the command's id. SPEC 9."""
 
