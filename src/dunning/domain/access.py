@@ -1,0 +1,56 @@
+"""Access now, and until when. SPEC 8, "Access"."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from dunning.domain.base import Value
+from dunning.domain.state import State
+from dunning.domain.tables import CycleStatus, SubscriptionStatus
+
+_S = SubscriptionStatus
+
+
+class Access(Value):
+    """Whether the customer may use the product, until when as far as is known, and why."""
+
+    is_granted: bool
+    until: datetime | None
+    because: str
+
+
+def ends_at(state: State) -> datetime | None:
+    """The end of what is paid for or given: the last paid period, or the trial. None when there is none."""
+    ends = [t for t in (state.paid_until, state.terms.schedule.trial_ends_at) if t is not None]
+    return max(ends) if ends else None
+
+
+def access(state: State, now: datetime) -> Access:
+    """Whether there is access at `now` (business time)."""
+    if state.status in (_S.ON_HOLD, _S.INACTIVE, _S.FAILED):
+        return Access(is_granted=False, until=None, because=f"the subscription is {state.status.value}")
+    trial = state.terms.schedule.trial_ends_at
+    if trial is not None and now < trial:
+        return Access(is_granted=True, until=trial, because="the trial is not over")
+    if state.paid_until is not None and now < state.paid_until:
+        return Access(is_granted=True, until=state.paid_until, because="the period is paid")
+    cycle = state.open_cycle
+    if state.status is _S.ACTIVE:
+        return _active(state, now)
+    if state.status is _S.PAST_DUE and cycle is not None:
+        until = cycle.grace_ends_at or cycle.window_end
+        if until is None or now < until or cycle.status in (CycleStatus.PENDING, CycleStatus.UNKNOWN):
+            return Access(is_granted=True, until=until, because="the unpaid cycle is within its grace")
+    return Access(is_granted=False, until=None, because=f"{state.status.value}, and no paid period runs")
+
+
+def _active(state: State, now: datetime) -> Access:
+    if state.open_cycle is not None:
+        return Access(is_granted=True, until=None, because="the due cycle has not been declined")
+    if any(o.status is CycleStatus.FAILED and o.is_cycle for o in state.obligations):
+        due = state.calendar.due(state.next_number) if state.calendar is not None else None
+        return Access(is_granted=True, until=due, because="the plan goes on after a failed cycle (RESUME)")
+    due = None
+    if state.calendar is not None and state.calendar.has_cycle(state.next_number):
+        due = state.calendar.due(state.next_number)
+    return Access(is_granted=True, until=due, because="active, and no due cycle has been declined")

@@ -1,0 +1,45 @@
+"""The first state of a subscription, and a re-opened one. SPEC 4, 8."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from dunning.domain import lifecycle
+from dunning.domain.state import MethodState, State
+from dunning.domain.step import Applied, Step
+from dunning.domain.tables import SubscriptionFact, SubscriptionStatus
+from dunning.domain.terms import Terms
+
+
+def new_state(
+    *,
+    account: str,
+    subscription: str,
+    generation: int,
+    terms: Terms,
+    created_at: datetime,
+    reference: str | None = None,
+) -> Applied:
+    """The state at creation. Methods that are given are an authorised mandate; else the customer has to act."""
+    methods = tuple(
+        MethodState(token=m.token, expires=m.expires, network=m.network, fingerprint=m.fingerprint)
+        for m in terms.payment_methods
+    )
+    state = State(
+        account=account,
+        id=subscription,
+        generation=generation,
+        terms=terms,
+        created_at=created_at,
+        latest=created_at,
+        status=SubscriptionStatus.REQUIRES_ACTION,
+        reference=reference,
+        methods=methods,
+    )
+    step = Step(state, created_at)
+    if methods:
+        given = terms.payment_methods[0].authorized_at
+        step.set(current=methods[0].token)
+        step.turn(SubscriptionFact.MANDATE_AUTHORIZED)
+        lifecycle.start_calendar(step, given or created_at)
+    return step.done()

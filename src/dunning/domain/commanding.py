@@ -1,0 +1,243 @@
+"""What each command does. SPEC 9. Whether it may is `command_table`'s business."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from dunning.domain import collecting, lifecycle, planning
+from dunning.domain.attempts import Trigger, on_demand_obligation
+from dunning.domain.command_table import judge, retry_target
+from dunning.domain.commands import (
+    Cancel,
+    Charge,
+    Command,
+    CommandResult,
+    Defer,
+    Pause,
+    RetryNow,
+    SetPolicy,
+    SkipCycle,
+    UpdatePaymentMethod,
+)
+from dunning.domain.messages import EventType
+from dunning.domain.state import MethodState, Obligation
+from dunning.domain.step import Step
+from dunning.domain.tables import (
+    CycleFact,
+    CycleStatus,
+    SubscriptionFact,
+    SubscriptionStatus,
+)
+
+_S = SubscriptionStatus
+
+REQUEST_MEMORY = timedelta(hours=24)
+"""`requested_at` is believed when it lies in the last day; else the command counts from its arrival."""
+
+
+def run_command(step: Step, command: Command) -> None:
+    """Take the command from the queue, do or refuse it, and answer."""
+    step.set(queue=tuple(c for c in step.s.queue if c.command_id != command.command_id))
+    verdict = judge(step.s, command, step.now)
+    if not verdict.is_allowed:
+        step.answer(CommandResult(command_id=command.command_id, status="refused", reason=verdict.because))
+        return
+    detail = _HANDLERS[command.name](step, command) or {}
+    step.answer(CommandResult(command_id=command.command_id, status="done", reason="", detail=detail))
+
+
+def instant_of(step: Step, command: Command) -> datetime:
+    """When the person did it (business time), if that is credible; else now."""
+    requested = command.requested_at
+    if requested is not None and step.now - REQUEST_MEMORY <= requested <= step.now:
+        return requested
+    return step.now
+
+
+def _cancel(step: Step, command: Cancel) -> dict[str, str]:
+    was = step.s.status
+    because = "canceled by the user" if command.type == "USER_REQUESTED_STOP_RENEWALS" else "canceled by the developer"
+    step.set(cancel_type=str(command.type))
+    if was in (_S.REQUIRES_ACTION, _S.ACTIVATING):
+        lifecycle.cancel_open(step, because)
+        step.turn(SubscriptionFact.CANCEL)
+        lifecycle.fail(step, because)
+        return {}
+    lifecycle.cancel_open(step, because, keep_commitment=True)
+    is_committed = step.s.open_cycle is not None
+    if was is _S.PAST_DUE and is_committed:
+        step.set(status=_S.CANCELED)
+    else:
+        step.turn(SubscriptionFact.CANCEL)
+    if step.s.status is _S.INACTIVE:
+        lifecycle.end(step, because)
+    else:
+        step.emit(EventType.CANCELED, because=because, until=_iso(step.s.paid_until))
+    return {"until": _iso(step.s.paid_until) or ""}
+
+
+def _restore(step: Step, command: Command) -> dict[str, str]:
+    step.turn(SubscriptionFact.RESTORE)
+    step.set(cancel_type=None)
+    step.emit(EventType.RESTORED)
+    return {}
+
+
+def _pause(step: Step, command: Pause) -> dict[str, str]:
+    lifecycle.cancel_open(step, "paused")
+    step.turn(SubscriptionFact.PAUSE)
+    step.set(pause_until=command.until, past_due_since=None)
+    step.emit(EventType.PAUSED, until=_iso(command.until))
+    return {"until": _iso(command.until) or ""}
+
+
+def _resume(step: Step, command: Command) -> dict[str, str]:
+    end_pause(step, SubscriptionFact.RESUME)
+    return {}
+
+
+def end_pause(step: Step, fact: SubscriptionFact) -> None:
+    """Charging goes on at the next calendar instant; the numbers that passed are used. SPEC 5."""
+    step.turn(fact)
+    step.set(pause_until=None)
+    step.emit(EventType.RESUMED)
+
+
+def _defer(step: Step, command: Defer) -> dict[str, str]:
+    calendar = step.s.calendar
+    if calendar is None:
+        return {}
+    number = step.s.next_number
+    step.set(calendar=calendar.deferred(number, command.days))
+    due = calendar.deferred(number, command.days).due(number)
+    if step.s.paid_until is not None:
+        step.set(paid_until=max(step.s.paid_until, due))
+    step.emit(EventType.DEFERRED, days=command.days, next_due_at=due.isoformat())
+    return {"next_due_at": due.isoformat()}
+
+
+def _charge(step: Step, command: Charge) -> dict[str, str]:
+    at = instant_of(step, command)
+    obligation = Obligation(
+        id=on_demand_obligation(command.command_id),
+        amount=command.amount,
+        currency=command.currency or step.s.terms.currency,
+        description=command.description or step.s.terms.description,
+        metadata=dict(command.metadata or {}),
+        due_at=at,
+        opened_at=step.now,
+    )
+    step.put(obligation)
+    collecting.open_obligation(step, obligation, Trigger.ON_DEMAND, "charged on demand")
+    return {"obligation": obligation.id}
+
+
+def _retry_now(step: Step, command: RetryNow) -> dict[str, str]:
+    obligation = retry_target(step.s, command)
+    if obligation is None:
+        raise LookupError("judge allows retry_now only with a target")
+    candidates = [m for m in step.s.methods if m.verdict != "HARD" and not m.is_expired(step.now)]
+    current = step.s.method(step.s.current)
+    method = current if current in candidates else candidates[0]
+    at = instant_of(step, command)
+    if method is not None:
+        collecting.plan_now(step, obligation, Trigger.OPERATOR, CycleFact.TRIED_BY_PERSON, at, method)
+    return {"obligation": obligation.id}
+
+
+def _update_payment_method(step: Step, command: UpdatePaymentMethod) -> dict[str, str]:
+    method = MethodState(
+        token=command.token,
+        expires=command.expires,
+        network=command.network,
+        fingerprint=command.fingerprint,
+    )
+    take_method(step, method, instant_of(step, command))
+    return {}
+
+
+def take_method(step: Step, method: MethodState, at: datetime) -> None:
+    """A new method becomes current; what is owed is tried on it at once. SPEC 7, 8."""
+    known = step.s.method(method.token)
+    if known is not None and known.verdict == "HARD":
+        step.attend("the method given was declined for good before and is not charged again")
+        return
+    others = tuple(m for m in step.s.methods if m.token != method.token)
+    step.set(methods=(method, *others), current=method.token)
+    for obligation in step.s.open_obligations:
+        _try_on(step, obligation, method, at)
+
+
+def _try_on(step: Step, obligation: Obligation, method: MethodState, at: datetime) -> None:
+    if obligation.status in (CycleStatus.RETRYING, CycleStatus.AWAITING_METHOD):
+        trigger = Trigger.PAYMENT_METHOD_UPDATED
+        collecting.plan_now(step, obligation, trigger, CycleFact.METHOD_UPDATED, at, method)
+    elif obligation.next is not None:
+        step.put(obligation, next=obligation.next.but(method=method.token))
+    else:
+        step.put(obligation, kept_method=method.token)
+
+
+def _skip_cycle(step: Step, command: SkipCycle) -> dict[str, str]:
+    number = command.number or step.s.next_number
+    if number == step.s.next_number and step.s.open_cycle is None:
+        lifecycle.skip_cycle(step, "skipped on request")
+    else:
+        step.set(skips=tuple(sorted({*step.s.skips, number})))
+    return {"cycle": str(number)}
+
+
+def _set_policy(step: Step, command: SetPolicy) -> dict[str, str]:
+    """The new policy counts from the next cycle on; the open one keeps the terms it began with."""
+    names = (
+        "retry",
+        "grace_days",
+        "hold_days",
+        "on_hard_decline",
+        "failed_cycle_action",
+        "failed_attempt_notifications",
+    )
+    changes: dict[str, Any] = {n: v for n in names if (v := getattr(command, n)) is not None}
+    step.set(next_terms=(step.s.next_terms or step.s.terms).but(**changes))
+    return {"from_cycle": str(step.s.next_number)}
+
+
+def _mark_fixed(step: Step, command: Command) -> dict[str, str]:
+    at = instant_of(step, command)
+    for obligation in step.s.open_obligations:
+        if obligation.status is CycleStatus.AWAITING_OPERATOR:
+            method = planning.usable_method(step.s, step.now)
+            if method is None:
+                continue
+            collecting.plan_now(step, obligation, Trigger.OPERATOR, CycleFact.FIXED, at, method)
+    return {}
+
+
+def _reinstate(step: Step, command: Command) -> dict[str, str]:
+    ends = [o.period_end for o in step.s.obligations if o.status is CycleStatus.SUCCEEDED and o.period_end]
+    step.turn(SubscriptionFact.REINSTATE)
+    step.set(paid_until=max(ends), stopped_at=None)
+    step.emit(EventType.RESTORED, because="reinstated after a late payment", until=_iso(max(ends)))
+    return {"until": max(ends).isoformat()}
+
+
+def _iso(instant: datetime | None) -> str | None:
+    return instant.isoformat() if instant is not None else None
+
+
+_HANDLERS: dict[str, Callable[[Step, Any], dict[str, str]]] = {
+    "cancel": _cancel,
+    "restore": _restore,
+    "pause": _pause,
+    "resume": _resume,
+    "defer": _defer,
+    "charge": _charge,
+    "retry_now": _retry_now,
+    "update_payment_method": _update_payment_method,
+    "skip_cycle": _skip_cycle,
+    "set_policy": _set_policy,
+    "mark_fixed": _mark_fixed,
+    "reinstate": _reinstate,
+}

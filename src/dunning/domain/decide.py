@@ -1,0 +1,209 @@
+"""What to do next, and when: `decide(state, now)`. SPEC 3, 8.
+
+A decision is a value with its reason. Interpreters (the workflow, `preview`) wait until `at`, do it, and
+give the result back through `apply`. They have no rule of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from dunning.domain import planning
+from dunning.domain.access import ends_at
+from dunning.domain.base import Value
+from dunning.domain.command_table import waits
+from dunning.domain.messages import NoticeStatus
+from dunning.domain.state import Obligation, State
+from dunning.domain.tables import OPEN_CYCLE, UNSETTLED_CYCLE, CycleStatus, SubscriptionStatus
+
+
+class Do(StrEnum):
+    """Everything that an interpreter can be asked to do. The order is the order at one instant. SPEC 8."""
+
+    RUN_COMMAND = "run_command"
+    CREATE_MANDATE = "create_mandate"
+    CHARGE = "charge"
+    LOOK_UP = "look_up"
+    RAISE_ATTENTION = "raise_attention"
+    ACTIVATE = "activate"
+    TIME_OUT_ACTIVATION = "time_out_activation"
+    END_PAUSE = "end_pause"
+    END_GRACE = "end_grace"
+    GIVE_UP = "give_up"
+    SKIP_CYCLE = "skip_cycle"
+    OPEN_CYCLE = "open_cycle"
+    END_CALENDAR = "end_calendar"
+    END_PERIOD = "end_period"
+    SEND_NOTICE = "send_notice"
+    END_MANDATE = "end_mandate"
+    FINISH = "finish"
+
+
+_ORDER = {do: rank for rank, do in enumerate(Do)}
+
+TIME_FACTS = frozenset(
+    {
+        Do.RAISE_ATTENTION,
+        Do.ACTIVATE,
+        Do.TIME_OUT_ACTIVATION,
+        Do.END_PAUSE,
+        Do.END_GRACE,
+        Do.GIVE_UP,
+        Do.SKIP_CYCLE,
+        Do.OPEN_CYCLE,
+        Do.END_CALENDAR,
+        Do.END_PERIOD,
+    }
+)
+"""Decisions that need nothing from the world: the interpreter just applies `TimeCame`."""
+
+
+class Decision(Value):
+    """The next thing to do. `because` is for operators; `summary` is short enough for a timer in the UI."""
+
+    do: Do
+    at: datetime
+    because: str
+    obligation: str | None = None
+    notice: str | None = None
+
+
+def decide(state: State, now: datetime) -> Decision | None:
+    """The earliest thing to do; None when only a message from outside can change anything.
+
+    Args:
+        state: the subscription.
+        now: business time; decisions whose instant has passed are to be carried out at once.
+    """
+    return min(_candidates(state, now), key=lambda d: (d.at, _ORDER[d.do]), default=None)
+
+
+def _candidates(state: State, now: datetime) -> Iterator[Decision]:
+    yield from _commands(state)
+    yield from _activation(state)
+    for obligation in state.obligations:
+        if obligation.status in OPEN_CYCLE:
+            yield from _collection(state, obligation)
+    if not state.unsettled:
+        yield from _cycles(state, now)
+    yield from _notices(state)
+    yield from _ending(state)
+
+
+def _commands(state: State) -> Iterator[Decision]:
+    if not state.queue:
+        return
+    command = state.queue[0]
+    if not (state.unsettled and waits(state, command)):
+        yield Decision(do=Do.RUN_COMMAND, at=state.latest, because=f"command {command.name} was received")
+
+
+def _activation(state: State) -> Iterator[Decision]:
+    if state.status is SubscriptionStatus.REQUIRES_ACTION:
+        if state.mandate_link is None and state.reference is None:
+            at = state.mandate_wait_until or state.created_at
+            yield Decision(do=Do.CREATE_MANDATE, at=at, because="the customer has to authorise charging")
+        limit = state.created_at + timedelta(days=state.terms.activation_timeout_days)
+        if state.mandate_expires_at is not None:
+            limit = min(limit, state.mandate_expires_at)
+        yield Decision(
+            do=Do.TIME_OUT_ACTIVATION, at=limit, because="the mandate link was not completed in time"
+        )
+    if state.status is SubscriptionStatus.ACTIVATING and state.open_cycle is None and not state.unsettled:
+        yield Decision(do=Do.ACTIVATE, at=state.latest, because="the mandate is authorised")
+
+
+def _collection(state: State, obligation: Obligation) -> Iterator[Decision]:
+    attempt = obligation.in_flight
+    if attempt is not None:
+        return
+    if obligation.status in UNSETTLED_CYCLE:
+        yield from _clearing(obligation)
+        return
+    if obligation.next is not None:
+        yield Decision(
+            do=Do.CHARGE, at=obligation.next.at, because=obligation.next.because, obligation=obligation.id
+        )
+    if obligation.status is CycleStatus.ATTEMPTING:
+        return
+    is_in_grace = obligation.is_cycle and state.status is SubscriptionStatus.PAST_DUE
+    if is_in_grace and obligation.grace_ends_at is not None:
+        yield Decision(
+            do=Do.END_GRACE,
+            at=obligation.grace_ends_at,
+            because=f"the grace of {state.terms.grace_days or 0} days is over",
+            obligation=obligation.id,
+        )
+    if obligation.window_end is not None:
+        because = "the recovery window is over"
+        yield Decision(do=Do.GIVE_UP, at=obligation.window_end, because=because, obligation=obligation.id)
+
+
+def _clearing(obligation: Obligation) -> Iterator[Decision]:
+    attempt = obligation.last
+    if attempt is None or attempt.unclear_since is None:
+        return
+    if obligation.status is CycleStatus.UNKNOWN:
+        age = planning.age_of_look(planning.LOOK_UPS, planning.LOOK_UP_CAP, attempt.looks)
+        because = "the outcome is unclear: asking the provider, never charging again blindly"
+        attention_at = attempt.unclear_since + planning.ATTENTION_AFTER
+        if UNCLEAR_FLAG not in obligation.flagged:
+            yield Decision(
+                do=Do.RAISE_ATTENTION, at=attention_at, because=UNCLEAR_FLAG, obligation=obligation.id
+            )
+    else:
+        age = planning.age_of_look(planning.PENDING_LOOKS, planning.PENDING_CAP, attempt.looks)
+        because = "the provider has not settled the payment yet: asking it"
+    if obligation.window_end is not None and WINDOW_FLAG not in obligation.flagged:
+        yield Decision(
+            do=Do.RAISE_ATTENTION, at=obligation.window_end, because=WINDOW_FLAG, obligation=obligation.id
+        )
+    yield Decision(
+        do=Do.LOOK_UP, at=attempt.unclear_since + age, because=because, obligation=obligation.id
+    )
+
+
+UNCLEAR_FLAG = "the outcome of an attempt has been unclear for an hour"
+WINDOW_FLAG = "the recovery window is over while a charge is on its way"
+
+
+def _cycles(state: State, now: datetime) -> Iterator[Decision]:
+    calendar, status, number = state.calendar, state.status, state.next_number
+    if calendar is None or status in (SubscriptionStatus.REQUIRES_ACTION, SubscriptionStatus.ACTIVATING):
+        return
+    if status is SubscriptionStatus.PAUSED and state.pause_until is not None:
+        yield Decision(do=Do.END_PAUSE, at=state.pause_until, because="the pause is over")
+    has_next = calendar.has_cycle(number)
+    due = calendar.due(number) + planning.spread(state) if has_next else None
+    if due is not None and status in (SubscriptionStatus.PAUSED, SubscriptionStatus.ON_HOLD):
+        because = "the subscription is paused" if status is SubscriptionStatus.PAUSED else "it is on hold"
+        yield Decision(do=Do.SKIP_CYCLE, at=due, because=because)
+    if state.open_cycle is not None:
+        return
+    opens = status is SubscriptionStatus.ACTIVE or (
+        status is SubscriptionStatus.CANCELED and number <= (state.terms.schedule.commitment_cycles or 0)
+    )
+    if due is not None and opens:
+        after = state.last_first_at + timedelta(hours=24) if state.last_first_at is not None else due
+        yield Decision(do=Do.OPEN_CYCLE, at=max(due, after), because=f"cycle {number} is due")
+    if due is None and status in (SubscriptionStatus.ACTIVE, SubscriptionStatus.PAUSED):
+        yield Decision(do=Do.END_CALENDAR, at=state.latest, because="no further cycle is to open")
+    if status is SubscriptionStatus.CANCELED and not (due is not None and opens):
+        yield Decision(do=Do.END_PERIOD, at=ends_at(state) or state.latest, because="the paid period is over")
+
+
+def _notices(state: State) -> Iterator[Decision]:
+    for notice in state.notices:
+        if notice.status is NoticeStatus.PLANNED:
+            yield Decision(do=Do.SEND_NOTICE, at=notice.at, because=notice.because, notice=notice.key)
+
+
+def _ending(state: State) -> Iterator[Decision]:
+    if not state.is_ended or state.unsettled:
+        return
+    if state.reference is not None and not state.is_mandate_ended:
+        yield Decision(do=Do.END_MANDATE, at=state.latest, because="nothing is collected any more")
+    elif not state.live_notices and not state.queue:
+        yield Decision(do=Do.FINISH, at=state.latest, because=f"the subscription is {state.status.value}")

@@ -1,0 +1,178 @@
+"""What can happen, as values that `apply` takes in. SPEC 3.
+
+Every fact carries the business instant at which it is taken in through `apply(state, fact, now)`; instants
+inside a fact are when the thing itself happened.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from dunning.domain.attempts import Outcome
+from dunning.domain.base import Value
+from dunning.domain.commands import Command
+
+
+class MandateCreated(Value):
+    """The provider made an authorisation; the customer completes it at `link`."""
+
+    fact: Literal["mandate_created"] = "mandate_created"
+    reference: str | None
+    link: str | None
+    expires_at: datetime | None = None
+
+
+class MandateNotCreated(Value):
+    """The provider could not be asked (`retry_at`), or refused for good (`retry_at` None)."""
+
+    fact: Literal["mandate_not_created"] = "mandate_not_created"
+    because: str
+    retry_at: datetime | None = None
+
+
+class MandateAuthorized(Value):
+    """The customer authorised charging."""
+
+    fact: Literal["mandate_authorized"] = "mandate_authorized"
+    at: datetime
+    reference: str | None = None
+    method_token: str | None = None
+
+
+class MandateFailed(Value):
+    """The authorisation failed for good."""
+
+    fact: Literal["mandate_failed"] = "mandate_failed"
+    at: datetime
+
+
+class MandateEnded(Value):
+    """The mandate or plan ended at the provider."""
+
+    fact: Literal["mandate_ended"] = "mandate_ended"
+    at: datetime
+
+
+class TimeCame(Value):
+    """An instant that `decide` named has come: `what` is its name."""
+
+    fact: Literal["time_came"] = "time_came"
+    what: str
+    obligation: str | None = None
+    notice: str | None = None
+
+
+class AttemptStarted(Value):
+    """The planned attempt of an obligation is handed to the provider now."""
+
+    fact: Literal["attempt_started"] = "attempt_started"
+    obligation: str
+
+
+class AttemptConcluded(Value):
+    """What an attempt came to, told by the call itself, a look-up or the provider's message."""
+
+    fact: Literal["attempt_concluded"] = "attempt_concluded"
+    obligation: str
+    number: int
+    outcome: Outcome
+    is_look_up: bool = False
+
+
+class PaymentObserved(Value):
+    """A payment without our key: a payment link, or the provider's own charge after a method update."""
+
+    fact: Literal["payment_observed"] = "payment_observed"
+    payment_id: str
+    amount: int
+    currency: str
+    at: datetime
+    by_provider: bool = False
+
+
+class MethodUpdated(Value):
+    """The customer gave another payment method at the provider."""
+
+    fact: Literal["method_updated"] = "method_updated"
+    at: datetime
+    token: str
+
+
+class MethodLost(Value):
+    """A payment method can no longer be used, as the provider says."""
+
+    fact: Literal["method_lost"] = "method_lost"
+    at: datetime
+    token: str
+
+
+class DisputeOpened(Value):
+    """A payment is disputed: attempts stop, a person looks."""
+
+    fact: Literal["dispute_opened"] = "dispute_opened"
+    at: datetime
+    payment_id: str
+
+
+class Commanded(Value):
+    """A command was taken from the queue."""
+
+    fact: Literal["commanded"] = "commanded"
+    command: Command
+
+
+class Queued(Value):
+    """A command arrived and waits its turn."""
+
+    fact: Literal["queued"] = "queued"
+    command: Command
+
+
+class NoticeStarted(Value):
+    """A notice is handed to its channels."""
+
+    fact: Literal["notice_started"] = "notice_started"
+    key: str
+
+
+class NoticeConcluded(Value):
+    """What became of a notice. `retry_at`: a channel is down, try again then."""
+
+    fact: Literal["notice_concluded"] = "notice_concluded"
+    key: str
+    is_sent: bool
+    detail: str = ""
+    retry_at: datetime | None = None
+
+
+class MandateGivenBack(Value):
+    """The provider confirmed that the mandate is ended; or, `is_done` False, that it could not be."""
+
+    fact: Literal["mandate_given_back"] = "mandate_given_back"
+    is_done: bool = True
+    because: str = ""
+
+
+Fact = Annotated[
+    MandateCreated
+    | MandateNotCreated
+    | MandateAuthorized
+    | MandateFailed
+    | MandateEnded
+    | TimeCame
+    | AttemptStarted
+    | AttemptConcluded
+    | PaymentObserved
+    | MethodUpdated
+    | MethodLost
+    | DisputeOpened
+    | Commanded
+    | Queued
+    | NoticeStarted
+    | NoticeConcluded
+    | MandateGivenBack,
+    Field(discriminator="fact"),
+]

@@ -1,0 +1,77 @@
+"""What the core wants said: events to the product backend, notices to the customer. SPEC 10, 11."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from pydantic import Field
+
+from dunning.domain.base import Value
+from dunning.domain.terms import Channel, Occasion
+
+
+class EventType(StrEnum):
+    """Names of events to the product backend. SPEC 10."""
+
+    PLAN_ACTIVATED = "recurring.plan.activated"
+    PLAN_INACTIVATED = "recurring.plan.inactivated"
+    CYCLE_CREATED = "recurring.cycle.created"
+    CYCLE_SUCCEEDED = "recurring.cycle.succeeded"
+    CYCLE_RETRYING = "recurring.cycle.retrying"
+    CYCLE_FAILED = "recurring.cycle.failed"
+    PAYMENT_SUCCEEDED = "payment.succeeded"
+    PAYMENT_FAILED = "payment.failed"
+    ACTIVE = "subscription.active"
+    FAILED = "subscription.failed"
+    ON_HOLD = "subscription.on_hold"
+    PAUSED = "subscription.paused"
+    RESUMED = "subscription.resumed"
+    CANCELED = "subscription.canceled"
+    RESTORED = "subscription.restored"
+    DEFERRED = "subscription.deferred"
+    PAYMENT_METHOD_REQUIRED = "subscription.payment_method_required"
+    ENDED = "subscription.ended"
+    ATTENTION = "subscription.attention"
+
+
+class EventDraft(Value):
+    """An event before the ledger gives it an id and a sequence number. `at` is business time."""
+
+    type: EventType
+    at: datetime
+    data: dict[str, Any] = Field(default_factory=dict)
+
+
+class NoticeStatus(StrEnum):
+    """What became of a planned notice."""
+
+    PLANNED = "planned"
+    SENDING = "sending"
+    SENT = "sent"
+    DROPPED = "dropped"
+    FAILED = "failed"
+
+
+class PlannedNotice(Value):
+    """One message about one fact, on all its channels, at one instant.
+
+    Attributes:
+        key: unique per subscription, generation and fact: `{generation}/{obligation}/{fact}/{occasion}`.
+        at: business time, quiet hours already kept.
+        because: why it is sent, and why then.
+        facts: what the text needs, no contacts and no raw codes: `amount`, `currency`, `reason_key`,
+            `next_attempt_at` (ISO), `attempt`, `description`, `due_at`, `link`.
+    """
+
+    key: str
+    occasion: Occasion
+    channels: tuple[Channel, ...]
+    at: datetime
+    obligation: str | None = None
+    attempt: int | None = None
+    because: str
+    facts: dict[str, str | int] = Field(default_factory=dict)
+    status: NoticeStatus = NoticeStatus.PLANNED
+    outcome: str | None = None

@@ -1,0 +1,238 @@
+"""The same machine with scripted outcomes and no waiting. SPEC 3, 17.
+
+`preview` walks `decide`/`apply` through a subscription's future. What it shows is what the workflow will do,
+because both interpret the same decisions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+
+from dunning.domain import facts
+from dunning.domain.apply import apply
+from dunning.domain.attempts import Outcome, OutcomeKind
+from dunning.domain.base import Value
+from dunning.domain.beginning import new_state
+from dunning.domain.decide import TIME_FACTS, Decision, Do, decide
+from dunning.domain.declines import Classified
+from dunning.domain.messages import PlannedNotice
+from dunning.domain.outcomes import (
+    ScriptedDecline,
+    ScriptedOutage,
+    ScriptedOutcome,
+    ScriptedPending,
+    ScriptedSuccess,
+    ScriptedTimeout,
+)
+from dunning.domain.script import PAY_BY_LINK, Script, ScriptedAction
+from dunning.domain.state import Obligation, State
+from dunning.domain.step import Applied
+from dunning.domain.tables import CycleStatus, SubscriptionStatus
+from dunning.domain.terms import Terms
+
+MAX_STEPS = 200_000
+"""A preview that takes more steps than this has lost its way: it stops and says so in its warnings."""
+
+Classifier = Callable[[str], Classified]
+
+
+class Foretold(Value):
+    """Everything that the walk saw."""
+
+    state: State
+    obligations: tuple[Obligation, ...]
+    notices: tuple[PlannedNotice, ...]
+    warnings: tuple[str, ...]
+    ended_at: datetime
+
+
+class Walk:
+    """One scripted life of one subscription."""
+
+    def __init__(
+        self,
+        terms: Terms,
+        *,
+        account: str,
+        subscription: str,
+        created_at: datetime,
+        classify: Classifier,
+        script: Script,
+        outcomes: tuple[ScriptedOutcome, ...] | None = None,
+    ) -> None:
+        self.state = new_state(
+            account=account, subscription=subscription, generation=1, terms=terms, created_at=created_at
+        ).state
+        self.now = created_at
+        self._created_at = created_at
+        self._classify = classify
+        self._script = script
+        self._outcomes: Iterator[ScriptedOutcome] = iter(script.parsed if outcomes is None else outcomes)
+        self._outage: tuple[datetime, datetime] | None = None
+        self._pending: dict[str, tuple[datetime, ScriptedOutcome]] = {}
+        self._todo = self._actions()
+        self._obligations: dict[str, Obligation] = {}
+        self._notices: dict[str, PlannedNotice] = {}
+
+    def _actions(self) -> list[tuple[datetime, int, ScriptedAction]]:
+        numbered = enumerate(self._script.do, start=1)
+        return sorted(((a.instant(self._created_at), n, a) for n, a in numbered), key=lambda x: x[:2])
+
+    def run(self, *, until: datetime | None, cycles: int) -> Foretold:
+        """Walk until nothing is left to do, `until`, or `cycles` cycles have opened and closed."""
+        warnings: tuple[str, ...] = ()
+        for _ in range(MAX_STEPS):
+            decision = decide(self.state, self.now)
+            if self._act_first(decision, until):
+                continue
+            if decision is None or decision.do is Do.FINISH or self._is_far_enough(decision, until, cycles):
+                break
+            self.now = max(self.now, decision.at)
+            self._carry_out(decision)
+        else:
+            warnings = (f"the walk was stopped after {MAX_STEPS} steps",)
+        return Foretold(
+            state=self.state,
+            obligations=tuple(self._obligations.values()),
+            notices=tuple(self._notices.values()),
+            warnings=warnings,
+            ended_at=self.now,
+        )
+
+    def _is_far_enough(self, decision: Decision, until: datetime | None, cycles: int) -> bool:
+        if until is not None and decision.at > until:
+            return True
+        return decision.do in (Do.OPEN_CYCLE, Do.SKIP_CYCLE) and self.state.next_number > cycles
+
+    # --- what the script does by itself ---------------------------------------------------------
+
+    def _act_first(self, decision: Decision | None, until: datetime | None) -> bool:
+        """Facts come before decisions of the same instant. SPEC 8."""
+        if not self._todo:
+            return False
+        at, number, action = self._todo[0]
+        if (decision is not None and decision.do is not Do.FINISH and at > decision.at) or (until and at > until):
+            return False
+        self._todo.pop(0)
+        self.now = max(self.now, at)
+        if action.action == PAY_BY_LINK:
+            self._pay_by_link(number)
+        else:
+            self._take(facts.Queued(command=action.command(number, at)))
+        return True
+
+    def _pay_by_link(self, number: int) -> None:
+        owed = [o for o in self.state.obligations if o.is_open] or list(self.state.obligations)
+        if owed:
+            self._take(
+                facts.PaymentObserved(
+                    payment_id=f"link-{number}", amount=owed[0].amount, currency=owed[0].currency, at=self.now
+                )
+            )
+
+    # --- what the machine decides ---------------------------------------------------------------
+
+    def _take(self, fact: facts.Fact) -> Applied:
+        applied = apply(self.state, fact, self.now)
+        self.state = applied.state
+        for obligation in self.state.obligations:
+            self._obligations[obligation.id] = obligation
+        for notice in applied.notices:
+            self._notices[notice.key] = notice
+        if any(not o.is_open for o in self.state.obligations) and len(self.state.obligations) > 4:
+            self._forget()
+        return applied
+
+    def _forget(self) -> None:
+        kept = tuple(o for o in self.state.obligations if o.is_open or o.status is CycleStatus.FAILED)[-12:]
+        self.state = self.state.but(obligations=kept)
+
+    def _carry_out(self, decision: Decision) -> None:
+        if decision.do in TIME_FACTS:
+            self._take(facts.TimeCame(what=decision.do.value, obligation=decision.obligation))
+        elif decision.do is Do.RUN_COMMAND:
+            self._take(facts.Commanded(command=self.state.queue[0]))
+        elif decision.do is Do.CHARGE:
+            self._charge(decision.obligation or "")
+        elif decision.do is Do.LOOK_UP:
+            self._look_up(decision.obligation or "")
+        elif decision.do is Do.SEND_NOTICE:
+            self._take(facts.NoticeStarted(key=decision.notice or ""))
+            self._take(facts.NoticeConcluded(key=decision.notice or "", is_sent=True))
+        elif decision.do is Do.END_MANDATE:
+            self._take(facts.MandateGivenBack())
+        elif decision.do is Do.CREATE_MANDATE:
+            self._create_mandate()
+
+    def _create_mandate(self) -> None:
+        self._take(facts.MandateCreated(reference="preview", link="preview"))
+        at = self.now + self._script.mandate_delay
+        if self._script.mandate == "never":
+            return
+        limit = self._created_at + timedelta(days=self.state.terms.activation_timeout_days)
+        if at >= limit:
+            return
+        self.now = at
+        if self._script.mandate == "fail":
+            self._take(facts.MandateFailed(at=at))
+        else:
+            self._take(facts.MandateAuthorized(at=at, method_token="preview"))
+
+    def _charge(self, obligation_id: str) -> None:
+        self._take(facts.AttemptStarted(obligation=obligation_id))
+        attempt = self.state.obligation(obligation_id).in_flight
+        if attempt is None:
+            return
+        outcome = self._next_outcome(attempt.key)
+        self._take(facts.AttemptConcluded(obligation=obligation_id, number=attempt.number, outcome=outcome))
+
+    def _next_outcome(self, key: str) -> Outcome:
+        if self._outage is not None:
+            start, end = self._outage
+            if self.now < end:
+                return Outcome(kind=OutcomeKind.OUTAGE, at=self.now, because=f"outage since {start.isoformat()}")
+            self._outage = None
+        scripted = next(self._outcomes, ScriptedSuccess())
+        if isinstance(scripted, ScriptedOutage):
+            self._outage = (self.now, self.now + scripted.lasts)
+            return Outcome(kind=OutcomeKind.OUTAGE, at=self.now, because="scripted outage")
+        if isinstance(scripted, ScriptedTimeout):
+            self._pending[key] = (self.now, ScriptedSuccess())
+            return Outcome(kind=OutcomeKind.UNKNOWN, at=self.now, because="no answer came")
+        if isinstance(scripted, ScriptedPending):
+            self._pending[key] = (self.now + scripted.lasts, scripted.then)
+            return Outcome(kind=OutcomeKind.PENDING, at=self.now, because="not settled yet")
+        return self._outcome(scripted)
+
+    def _outcome(self, scripted: ScriptedOutcome) -> Outcome:
+        if isinstance(scripted, ScriptedDecline):
+            known = self._classify(scripted.code)
+            return Outcome(
+                kind=OutcomeKind.DECLINED,
+                at=self.now,
+                raw_code=scripted.code,
+                klass=known.klass,
+                rule=known.rule_id,
+                soft_cap=known.cap,
+                retry_after_seconds=int(scripted.wait.total_seconds()) if scripted.wait else None,
+            )
+        return Outcome(kind=OutcomeKind.SUCCEEDED, at=self.now)
+
+    def _look_up(self, obligation_id: str) -> None:
+        attempt = self.state.obligation(obligation_id).last
+        if attempt is None:
+            return
+        settles_at, then = self._pending.get(attempt.key, (self.now, ScriptedSuccess()))
+        kind = attempt.outcome.kind if attempt.outcome is not None else OutcomeKind.UNKNOWN
+        outcome = self._outcome(then) if self.now >= settles_at else Outcome(kind=kind, at=self.now)
+        self._take(
+            facts.AttemptConcluded(
+                obligation=obligation_id, number=attempt.number, outcome=outcome, is_look_up=True
+            )
+        )
+
+
+def final_status(foretold: Foretold) -> SubscriptionStatus:
+    """Where the walk ended."""
+    return foretold.state.status

@@ -1,0 +1,253 @@
+"""The state of one subscription: everything that a decision needs, as one frozen value. SPEC 3, 8, 15.
+
+It holds no contacts. Every instant is business time in UTC. Closed obligations leave it at continue-as-new
+(`prune`); what has to be remembered for ever stands in the ledger.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import Field
+
+from dunning.domain.attempts import Attempt, Trigger
+from dunning.domain.base import Value
+from dunning.domain.calendar import Calendar
+from dunning.domain.commands import Command, CommandResult
+from dunning.domain.declines import DeclineClass
+from dunning.domain.messages import NoticeStatus, PlannedNotice
+from dunning.domain.tables import (
+    ENDED,
+    OPEN_CYCLE,
+    UNSETTLED_CYCLE,
+    CycleStatus,
+    SubscriptionStatus,
+)
+from dunning.domain.terms import Terms
+
+SCHEMA_VERSION = 1
+RULES_VERSION = 1
+MAX_SEEN = 128
+"""Message and command ids remembered in the state; older ones are refused by the ledger's inbox."""
+
+
+class MethodState(Value):
+    """A payment method and its own latest verdict. `expires` is `YYYY-MM`; cards live to the month's end."""
+
+    token: str
+    expires: str | None = None
+    network: str | None = None
+    fingerprint: str | None = None
+    verdict: DeclineClass | None = None
+    verdict_code: str | None = None
+
+    def is_expired(self, at: datetime) -> bool:
+        """Whether the card's last month is over at `at`."""
+        return self.expires is not None and f"{at:%Y-%m}" > self.expires
+
+    def is_usable(self, at: datetime) -> bool:
+        """Whether an automatic attempt may be planned on it. SPEC 7."""
+        return self.verdict not in (DeclineClass.HARD, DeclineClass.ACTION) and not self.is_expired(at)
+
+
+class PlannedAttempt(Value):
+    """The next attempt of an obligation: when, with what, and why then.
+
+    `planned_at` is the instant the rule gives; the attempt never starts before `not_before` (an advised wait)
+    or `wait_until` (an outage's back-off, a slot that is taken).
+    """
+
+    trigger: Trigger
+    planned_at: datetime
+    not_before: datetime | None = None
+    wait_until: datetime | None = None
+    rung: int | None = None
+    rung_days: int = 0
+    retry_of: int | None = None
+    number: int
+    tries: int = 0
+    method: str
+    because: str
+
+    @property
+    def at(self) -> datetime:
+        """When it may start."""
+        return max(t for t in (self.planned_at, self.not_before, self.wait_until) if t is not None)
+
+
+class DroppedRung(Value):
+    """A rung that will not run, and why."""
+
+    rung: int
+    days: int
+    at: datetime
+    because: str
+
+
+class Obligation(Value):
+    """Something owed and collected on its own: a cycle, or an on-demand charge. SPEC 2.
+
+    Attributes:
+        number: the cycle's number; None for an on-demand charge.
+        anchor: its UTC time of day is the ladder's; fixed at the first attempt. SPEC 6.
+        gone: rungs used or dropped.
+        window_end: when it is given up at the latest; None until a decline.
+        limit: the next due instant; the window never passes it (except on hold).
+        is_given_up: it failed under `RESUME`; a person may still collect it.
+    """
+
+    id: str
+    number: int | None = None
+    status: CycleStatus = CycleStatus.SCHEDULED
+    amount: int
+    currency: str
+    description: str = ""
+    metadata: dict[str, str | int | bool] = Field(default_factory=dict)
+    due_at: datetime
+    opened_at: datetime
+    period_end: datetime | None = None
+    anchor: datetime | None = None
+    attempts: tuple[Attempt, ...] = ()
+    next: PlannedAttempt | None = None
+    gone: tuple[int, ...] = ()
+    dropped: tuple[DroppedRung, ...] = ()
+    first_at: datetime | None = None
+    limit: datetime | None = None
+    window_end: datetime | None = None
+    grace_ends_at: datetime | None = None
+    past_due_since: datetime | None = None
+    kept_method: str | None = None
+    flagged: tuple[str, ...] = ()
+    is_told: bool = False
+    is_given_up: bool = False
+    closed_at: datetime | None = None
+    closed_because: str | None = None
+
+    @property
+    def is_cycle(self) -> bool:
+        """Whether it is a billing period (else an on-demand charge)."""
+        return self.number is not None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is still being collected."""
+        return self.status in OPEN_CYCLE
+
+    @property
+    def last(self) -> Attempt | None:
+        """The latest attempt."""
+        return self.attempts[-1] if self.attempts else None
+
+    @property
+    def in_flight(self) -> Attempt | None:
+        """The attempt that the provider has been asked for and that has no outcome at all yet."""
+        last = self.last
+        return last if last is not None and last.outcome is None else None
+
+
+class Attention(Value):
+    """Something that a person should look at."""
+
+    at: datetime
+    what: str
+
+
+class State(Value):
+    """One subscription, whole."""
+
+    schema_version: int = SCHEMA_VERSION
+    rules_version: int = RULES_VERSION
+    revision: int = 0
+    account: str
+    id: str
+    generation: int = 1
+    terms: Terms
+    next_terms: Terms | None = None
+    created_at: datetime
+    latest: datetime
+    status: SubscriptionStatus
+    reference: str | None = None
+    mandate_link: str | None = None
+    mandate_tries: int = 0
+    mandate_wait_until: datetime | None = None
+    mandate_expires_at: datetime | None = None
+    is_mandate_ended: bool = False
+    authorized_at: datetime | None = None
+    methods: tuple[MethodState, ...] = ()
+    current: str | None = None
+    calendar: Calendar | None = None
+    next_number: int = 1
+    skips: tuple[int, ...] = ()
+    obligations: tuple[Obligation, ...] = ()
+    notices: tuple[PlannedNotice, ...] = ()
+    queue: tuple[Command, ...] = ()
+    results: tuple[CommandResult, ...] = ()
+    seen: tuple[str, ...] = ()
+    paid_until: datetime | None = None
+    last_success_at: datetime | None = None
+    last_first_at: datetime | None = None
+    past_due_since: datetime | None = None
+    pause_until: datetime | None = None
+    cancel_type: str | None = None
+    canceled_by_calendar: bool = False
+    stopped_at: datetime | None = None
+    attention: tuple[Attention, ...] = ()
+    last_decline: DeclineClass | None = None
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether nothing is collected any more."""
+        return self.status in ENDED
+
+    def obligation(self, obligation_id: str) -> Obligation:
+        """The obligation with this id; `KeyError` when the state does not hold it."""
+        for obligation in self.obligations:
+            if obligation.id == obligation_id:
+                return obligation
+        raise KeyError(obligation_id)
+
+    def has(self, obligation_id: str) -> bool:
+        """Whether the state holds this obligation."""
+        return any(o.id == obligation_id for o in self.obligations)
+
+    def method(self, token: str | None) -> MethodState | None:
+        """The method with this token."""
+        return next((m for m in self.methods if m.token == token), None)
+
+    @property
+    def open_cycle(self) -> Obligation | None:
+        """The cycle that is being collected; at most one."""
+        return next((o for o in self.obligations if o.is_cycle and o.is_open), None)
+
+    @property
+    def open_obligations(self) -> tuple[Obligation, ...]:
+        """Everything that is being collected, oldest first."""
+        return tuple(o for o in self.obligations if o.is_open)
+
+    @property
+    def unsettled(self) -> tuple[Obligation, ...]:
+        """Obligations with a charge on its way: in flight, pending or unknown."""
+        return tuple(o for o in self.obligations if o.status in UNSETTLED_CYCLE or o.in_flight is not None)
+
+    @property
+    def live_notices(self) -> tuple[PlannedNotice, ...]:
+        """Notices still to be sent or being sent."""
+        return tuple(n for n in self.notices if n.status in (NoticeStatus.PLANNED, NoticeStatus.SENDING))
+
+
+def prune(state: State) -> State:
+    """The state without what is over: called where a run ends, so that it stays small for ever.
+
+    Kept: open obligations, and failed ones under `RESUME` (still collectable by a person) up to the last 12.
+    """
+    failed = [o for o in state.obligations if o.status is CycleStatus.FAILED and not state.is_ended][-12:]
+    kept = tuple(o for o in state.obligations if o.is_open or o in failed)
+    if state.is_ended:
+        kept = state.obligations[-12:]
+    return state.but(
+        obligations=kept,
+        notices=state.live_notices,
+        results=state.results[-16:],
+        seen=state.seen[-MAX_SEEN:],
+        attention=state.attention[-16:],
+    )

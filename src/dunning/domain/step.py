@@ -1,0 +1,112 @@
+"""One step of the machine while it is being taken: the state so far, and what follows from it.
+
+A `Step` lives inside one call of `apply` and is never shared; outside, everything is a frozen value.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from dunning.domain.base import Value
+from dunning.domain.commands import CommandResult
+from dunning.domain.messages import EventDraft, EventType, NoticeStatus, PlannedNotice
+from dunning.domain.state import Attention, Obligation, State
+from dunning.domain.tables import CycleFact, SubscriptionFact, step_cycle, step_subscription
+
+
+class Applied(Value):
+    """The new state, and what follows: events for the backend, notices that are new or changed, command results."""
+
+    state: State
+    events: tuple[EventDraft, ...] = ()
+    notices: tuple[PlannedNotice, ...] = ()
+    results: tuple[CommandResult, ...] = ()
+
+    @property
+    def has_news(self) -> bool:
+        """Whether something has to be recorded."""
+        return bool(self.events or self.notices or self.results)
+
+
+class Step:
+    """The builder that `apply` works on."""
+
+    def __init__(self, state: State, now: datetime) -> None:
+        self.s = state
+        self.now = now
+        self._events: list[EventDraft] = []
+        self._notices: dict[str, PlannedNotice] = {}
+        self._results: list[CommandResult] = []
+
+    def set(self, **changes: Any) -> None:
+        """Change fields of the state."""
+        self.s = self.s.but(**changes)
+
+    def put(self, obligation: Obligation, **changes: Any) -> Obligation:
+        """Store an obligation (with changes); a new one is appended."""
+        new = obligation.but(**changes) if changes else obligation
+        if self.s.has(new.id):
+            self.set(obligations=tuple(new if o.id == new.id else o for o in self.s.obligations))
+        else:
+            self.set(obligations=(*self.s.obligations, new))
+        return new
+
+    def move(self, obligation: Obligation, fact: CycleFact, **changes: Any) -> Obligation:
+        """Move an obligation by its table; `IllegalTransition` when there is no row."""
+        return self.put(obligation, status=step_cycle(obligation.status, fact), **changes)
+
+    def turn(self, fact: SubscriptionFact) -> None:
+        """Move the subscription by its table; `IllegalTransition` when there is no row."""
+        self.set(status=step_subscription(self.s.status, fact))
+
+    def emit(self, event: EventType, **data: Any) -> None:
+        """An event for the product backend; data must be JSON values."""
+        self._events.append(EventDraft(type=event, at=self.now, data=data))
+
+    def attend(self, what: str, obligation: Obligation | None = None) -> None:
+        """Ask for a person's eyes: once for the same words about the same obligation."""
+        if obligation is not None:
+            current = self.s.obligation(obligation.id)
+            if what in current.flagged:
+                return
+            self.put(current, flagged=(*current.flagged, what))
+        self.set(attention=(*self.s.attention, Attention(at=self.now, what=what)))
+        self.emit(EventType.ATTENTION, what=what, obligation=obligation.id if obligation else None)
+
+    def plan_notice(self, notice: PlannedNotice) -> None:
+        """Plan a notice, unless one about the same fact exists."""
+        if all(n.key != notice.key for n in self.s.notices):
+            self.set(notices=(*self.s.notices, notice))
+            self._notices[notice.key] = notice
+
+    def change_notice(self, notice: PlannedNotice, **changes: Any) -> None:
+        """Change a planned notice."""
+        new = notice.but(**changes)
+        self.set(notices=tuple(new if n.key == new.key else n for n in self.s.notices))
+        self._notices[new.key] = new
+
+    def drop_notices(self, because: str, *, obligation: str | None = None, keep: tuple[str, ...] = ()) -> None:
+        """Drop planned notices that became untrue; what is being sent already is left alone. SPEC 11."""
+        for notice in self.s.notices:
+            if notice.status is not NoticeStatus.PLANNED or notice.key in keep:
+                continue
+            if obligation is None or notice.obligation == obligation:
+                self.change_notice(notice, status=NoticeStatus.DROPPED, outcome=because)
+
+    def answer(self, result: CommandResult) -> None:
+        """Store a command's final result."""
+        self._results.append(result)
+        others = tuple(r for r in self.s.results if r.command_id != result.command_id)
+        self.set(results=(*others, result))
+
+    def done(self) -> Applied:
+        """Close the step: the revision is raised."""
+        latest = max(self.s.latest, self.now)
+        self.set(revision=self.s.revision + 1, latest=latest)
+        return Applied(
+            state=self.s,
+            events=tuple(self._events),
+            notices=tuple(self._notices.values()),
+            results=tuple(self._results),
+        )

@@ -1,0 +1,103 @@
+"""Which notices follow from what happened, and when they are sent. SPEC 11.
+
+Instants are planned here, in the core, so that preview and test clocks show them.
+"""
+
+from __future__ import annotations
+
+from dunning.domain.declines import DeclineClass, customer_reason
+from dunning.domain.messages import NoticeStatus, PlannedNotice
+from dunning.domain.quiet import next_allowed
+from dunning.domain.state import Obligation
+from dunning.domain.step import Step
+from dunning.domain.terms import Occasion
+
+
+def tell_failed(step: Step, obligation: Obligation) -> None:
+    """An attempt failed and the engine will try again. `failed_attempt_notifications` says which are told."""
+    last = obligation.last
+    if last is None or not _is_told(step, last.number):
+        return
+    facts = {} if obligation.next is None else {"next_attempt_at": obligation.next.at.isoformat()}
+    because = f"attempt {last.number} was declined"
+    _plan(step, Occasion.FAILED, obligation, because, {"attempt": last.number, **facts})
+
+
+def tell_action_required(step: Step, obligation: Obligation) -> None:
+    """Nothing is tried until the customer acts."""
+    last = obligation.last
+    because = "the payment method can no longer be charged" if last else "there is no usable payment method"
+    facts: dict[str, str | int] = {} if last is None else {"attempt": last.number}
+    step.drop_notices("replaced: the customer has to act", obligation=obligation.id)
+    _plan(step, Occasion.ACTION_REQUIRED, obligation, because, facts)
+
+
+def tell_stopped(step: Step, obligation: Obligation | None, because: str) -> None:
+    """The subscription ended unpaid."""
+    if obligation is None:
+        return
+    step.drop_notices("replaced: the subscription has stopped", obligation=obligation.id)
+    _plan(step, Occasion.STOPPED, obligation, because, {})
+
+
+def tell_gave_up(step: Step, obligation: Obligation) -> None:
+    """The last attempt of a cycle failed and the plan goes on (RESUME)."""
+    last = obligation.last
+    if last is None or not _is_told(step, last.number):
+        return
+    because = f"attempt {last.number} was declined; it was the last"
+    _plan(step, Occasion.FAILED, obligation, because, {"attempt": last.number})
+
+
+def tell_recovered(step: Step, obligation: Obligation) -> None:
+    """Paid after a failure that was told; where nothing was told yet, what waits is dropped. SPEC 11."""
+    told = [
+        n
+        for n in step.s.notices
+        if n.obligation == obligation.id and n.status in (NoticeStatus.SENT, NoticeStatus.SENDING)
+    ]
+    step.drop_notices("paid in the meantime", obligation=obligation.id)
+    if told or obligation.is_told:
+        _plan(step, Occasion.RECOVERED, obligation, "the payment was recovered", {})
+
+
+def _is_told(step: Step, number: int) -> bool:
+    chosen = step.s.terms.failed_attempt_notifications
+    return chosen is None or number in chosen
+
+
+def _plan(
+    step: Step, occasion: Occasion, obligation: Obligation, because: str, facts: dict[str, str | int]
+) -> None:
+    state = step.s
+    channels = state.terms.notifications.get(occasion, ())
+    if not channels:
+        return
+    zone = state.terms.customer.time_zone or "UTC"
+    at = next_allowed(step.now, zone)
+    if at > step.now:
+        because = f"{because}; held back by the customer's quiet hours"
+    last = obligation.last
+    outcome = last.outcome if last is not None else None
+    klass = outcome.klass if outcome is not None else None
+    reason = customer_reason(klass or DeclineClass.ACTION, (outcome.raw_code if outcome else None) or "")
+    key = f"{state.generation}/{obligation.id}/{last.number if last else 0}/{occasion.value}"
+    step.plan_notice(
+        PlannedNotice(
+            key=key,
+            occasion=occasion,
+            channels=tuple(channels),
+            at=at,
+            obligation=obligation.id,
+            attempt=last.number if last is not None else None,
+            because=because,
+            facts={
+                "amount": obligation.amount,
+                "currency": obligation.currency,
+                "description": obligation.description or state.terms.description,
+                "reason_key": str(reason),
+                "due_at": obligation.due_at.isoformat(),
+                **facts,
+            },
+        )
+    )
