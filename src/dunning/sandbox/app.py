@@ -1,0 +1,26 @@
+"""The sandbox as one ASGI application."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from dunning.sandbox import control, control_world, dodo, dodo_creation, dodo_payments, hosted, whatsapp
+from dunning.sandbox.errors import install_error_handlers
+from dunning.sandbox.gate import Gate
+from dunning.sandbox.state import Sandbox
+
+
+def create_app(sandbox: Sandbox) -> ASGIApp:
+    """All routes over one state, behind the gate."""
+    app = FastAPI(title="Dunning sandbox", redirect_slashes=False)
+    app.state.sandbox = sandbox
+    install_error_handlers(app)
+
+    @app.get("/healthz")
+    async def health() -> dict[str, str]:
+        return {"status": "ok"}
+
+    for part in (control, control_world, dodo_creation, dodo, dodo_payments, hosted, whatsapp):
+        app.include_router(part.router)
+    return Gate(app, sandbox)

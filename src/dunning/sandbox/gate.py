@@ -1,0 +1,146 @@
+"""The door in front of both providers: faults, rate-limit headers, and the count of requests in flight."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs
+
+from fastapi.responses import JSONResponse
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from dunning.sandbox.errors import error_response
+from dunning.sandbox.faults import LAG, Fault, Target, classify, drop, hold, read_body, remember_connection
+from dunning.sandbox.whatsapp_errors import meta_error
+
+if TYPE_CHECKING:
+    from dunning.sandbox.state import Sandbox
+
+HOLD_LAG_SECONDS = 3600.0
+DEFAULT_LIMIT = 40
+
+
+class RateWindow:
+    """Counts requests in one-second windows of the machine's steady clock."""
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._taken = 0
+
+    def take(self, limit: int) -> tuple[bool, int]:
+        """Count one request: whether it is within the limit, and how many are left in this second."""
+        second = int(time.monotonic())
+        if second != self._second:
+            self._second, self._taken = second, 0
+        self._taken += 1
+        return self._taken <= limit, max(0, limit - self._taken)
+
+
+class Gate:
+    """ASGI middleware, the outermost one: it alone can spoil an answer or drop a connection."""
+
+    def __init__(self, app: ASGIApp, sandbox: Sandbox) -> None:
+        self._app = app
+        self._sandbox = sandbox
+        self._window = RateWindow()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through, with whatever fault falls on it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        remember_connection(scope, send)
+        found = classify(scope["method"], scope["path"])
+        if found is None:
+            await self._app(scope, receive, send)
+            return
+        target, path_id = found
+        names = self._names(target, path_id, scope)
+        with self._sandbox.timers.busy(self._subject(names)):
+            fault = self._sandbox.faults.take(target, names)
+            if target == "whatsapp":
+                await self._pass(fault, target, scope, receive, send)
+            else:
+                await self._metered(fault, target, scope, receive, send)
+
+    async def _metered(
+        self, fault: Fault | None, target: Target, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        refusing = self._sandbox.settings.rate_limit_per_second
+        limit = refusing or DEFAULT_LIMIT
+        is_within, left = self._window.take(limit)
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                meters = {"x-ratelimit-limit": limit, "x-ratelimit-remaining": left, "x-ratelimit-reset": 1}
+                extra = [(name.encode(), str(value).encode()) for name, value in meters.items()]
+                message = {**message, "headers": [*message.get("headers", []), *extra]}
+            await send(message)
+
+        if refusing and not is_within:
+            answer = error_response("TOO_MANY_REQUESTS", "Too many requests; nothing was done.")
+            await answer(scope, receive, send_with_headers)
+            return
+        await self._pass(fault, target, scope, receive, send_with_headers)
+
+    async def _pass(
+        self, fault: Fault | None, target: Target, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        if fault is None:
+            await self._app(scope, receive, send)
+        elif fault.kind == "slow":
+            await self._sandbox.pause(fault.seconds or 0.0)
+            await self._app(scope, receive, send)
+        elif fault.kind == "lookup_lag":
+            scope[LAG] = HOLD_LAG_SECONDS if fault.seconds is None else fault.seconds
+            await self._app(scope, receive, send)
+        elif fault.kind.endswith("_after_commit"):
+            await self._app(scope, receive, _nowhere)
+            await self._spoil(fault, target, scope, receive, send)
+        else:
+            await read_body(receive)
+            await self._spoil(fault, target, scope, receive, send)
+
+    async def _spoil(self, fault: Fault, target: Target, scope: Scope, receive: Receive, send: Send) -> None:
+        if fault.kind.startswith("timeout"):
+            seconds = self._sandbox.settings.hold_seconds if fault.seconds is None else fault.seconds
+            await hold(receive, seconds, self._sandbox.closing)
+            await drop(scope, receive)
+        elif fault.kind.startswith("drop"):
+            await drop(scope, receive)
+        else:
+            status = int(fault.kind.removeprefix("http_").removesuffix("_after_commit"))
+            await _refusal(status, target)(scope, receive, send)
+
+    def _names(self, target: Target, path_id: str | None, scope: Scope) -> frozenset[str]:
+        book = self._sandbox.book
+        subscription = None
+        if target == "charge" and path_id:
+            subscription = book.find_subscription(path_id)
+        elif target == "lookup" and path_id:
+            payment = book.payments.get(path_id)
+            subscription = payment.subscription if payment else None
+        elif target == "lookup":
+            asked = parse_qs(scope["query_string"].decode()).get("subscription_id", [""])[0]
+            subscription = book.find_subscription(asked)
+        if subscription is None:
+            return frozenset()
+        return frozenset(
+            {subscription.subscription_id, subscription.reference or subscription.subscription_id}
+        )
+
+    def _subject(self, names: frozenset[str]) -> str:
+        return next((name for name in names if name in self._sandbox.book.subscriptions), "")
+
+
+async def _nowhere(message: Message) -> None:
+    return None
+
+
+def _refusal(status: int, target: Target) -> Response:
+    if target == "whatsapp":
+        code = {401: 190, 429: 130429}.get(status, 2)
+        return JSONResponse(meta_error(code), status_code=status)
+    code_of = {401: "UNAUTHORIZED", 429: "TOO_MANY_REQUESTS"}
+    return error_response(code_of.get(status, "INTERNAL_SERVER_ERROR"), "A fault of the sandbox.", status)

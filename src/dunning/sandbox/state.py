@@ -1,0 +1,74 @@
+"""One sandbox: its settings and everything that it remembers, wired in one place."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from dunning.sandbox.backend import BackendDouble
+from dunning.sandbox.bank import Bank
+from dunning.sandbox.book import Book, Payment, Subscription
+from dunning.sandbox.faults import Faults
+from dunning.sandbox.mandates import Mandates
+from dunning.sandbox.scripts import Scripts
+from dunning.sandbox.settings import SandboxSettings, WebhookPolicy
+from dunning.sandbox.signing import dodo_event
+from dunning.sandbox.timers import Pulse, Timers
+from dunning.sandbox.webhooks import Courier
+from dunning.sandbox.whatsapp_book import WhatsAppBook
+
+
+class Sandbox:
+    """The state of one running sandbox; routes and tests reach everything through it."""
+
+    def __init__(self, settings: SandboxSettings) -> None:
+        self.settings = settings
+        self.closing = asyncio.Event()
+        self.book = Book()
+        self.scripts = Scripts()
+        self.faults = Faults()
+        self.pulse = Pulse()
+        self.timers = Timers(self.pulse)
+        self.courier = Courier(lambda: self.settings, self.pulse)
+        self.bank = Bank(self.book, self.scripts, self.timers, lambda: self.settings, self.emit)
+        self.mandates = Mandates(self.book, self.bank, self.timers, self.emit)
+        self.whatsapp = WhatsAppBook()
+        self.backend = BackendDouble()
+
+    def is_quiet(self, subject: str | None = None) -> bool:
+        """Whether nothing more will happen by itself: no request, outcome or webhook is on its way."""
+        return self.courier.pending(subject) == 0 and self.timers.in_flight(subject) == 0
+
+    async def until_quiet(self, subject: str | None = None, *, within: float = 10.0) -> bool:
+        """Wait until nothing is on its way, at most so many machine seconds; whether that came true."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                while not self.is_quiet(subject):
+                    await self.pulse.next()
+        return self.is_quiet(subject)
+
+    async def pause(self, seconds: float) -> None:
+        """Wait so many machine seconds, or until the sandbox closes."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.closing.wait(), seconds)
+
+    async def reset(self) -> None:
+        """Forget everything but the settings; webhooks go out normally again."""
+        self.timers.cancel()
+        await self.courier.stop()
+        self.book.clear()
+        self.scripts.clear()
+        self.faults.clear()
+        self.whatsapp.clear()
+        self.backend.clear()
+        self.settings = self.settings.model_copy(update={"webhooks": WebhookPolicy()})
+
+    async def close(self) -> None:
+        """Let go of held connections and of webhooks on their way."""
+        self.closing.set()
+        self.timers.cancel()
+        await self.courier.stop()
+
+    def emit(self, event_type: str, about: Payment | Subscription) -> None:
+        """Send one of Dodo's events about a payment or a subscription."""
+        self.courier.send(dodo_event(event_type, about, self.settings))
