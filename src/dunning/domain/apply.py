@@ -117,6 +117,10 @@ def _mandate_given_back(step: Step, fact: facts.MandateGivenBack) -> None:
         step.attend(f"the provider would not end the mandate: {fact.because}")
 
 
+def _heard(step: Step, fact: facts.Heard) -> None:
+    _once(step, fact.message_id)
+
+
 # --- attempts and payments -------------------------------------------------------------------------
 
 
@@ -318,6 +322,7 @@ def _notice_concluded(step: Step, fact: facts.NoticeConcluded) -> None:
 
 
 _HANDLERS: dict[str, Callable[[Step, Any], None]] = {
+    "heard": _heard,
     "mandate_created": _mandate_created,
     "mandate_not_created": _mandate_not_created,
     "mandate_authorized": _mandate_authorized,

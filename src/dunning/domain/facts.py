@@ -148,6 +148,13 @@ class NoticeConcluded(Value):
     retry_at: datetime | None = None
 
 
+class Heard(Value):
+    """A provider's message was taken in; a repeat of it is ignored from now on."""
+
+    fact: Literal["heard"] = "heard"
+    message_id: str
+
+
 class MandateGivenBack(Value):
     """The provider confirmed that the mandate is ended; or, `is_done` False, that it could not be."""
 
@@ -173,6 +180,7 @@ Fact = Annotated[
     | Queued
     | NoticeStarted
     | NoticeConcluded
-    | MandateGivenBack,
+    | MandateGivenBack
+    | Heard,
     Field(discriminator="fact"),
 ]

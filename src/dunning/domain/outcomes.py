@@ -1,7 +1,8 @@
 """Scripted outcomes: the words in which a customer's future is written down.
 
-The sandbox consumes one word for each distinct charge that reaches the provider and `dunning preview --outcomes`
-one for each attempt, in order, across all cycles; when the words run out, every further charge succeeds. SPEC 17.
+The sandbox consumes one word for each distinct charge that reaches the provider and `dunning preview
+--outcomes` one for each attempt, in order, across all cycles; when the words run out, every further charge
+succeeds. SPEC 17.
 
     SUCCEEDED               paid
     INSUFFICIENT_FUNDS      a raw decline code, whichever alphabet the provider uses

@@ -3,7 +3,7 @@
     script:
       outcomes: [INSUFFICIENT_FUNDS, SUCCEEDED]
       mandate: complete | never | fail        (default complete)
-      mandate_after: 10m
+      mandate_after: 10m                     (default 1m)
       do:
         - {at: "2026-03-10T09:00:00Z", action: update_payment_method, with: {token: pm_2}}
         - {at: "+5d", action: pay_by_link}
@@ -57,7 +57,7 @@ class Script(Value):
 
     outcomes: tuple[str, ...] = ()
     mandate: Literal["complete", "never", "fail"] = "complete"
-    mandate_after: str = "0s"
+    mandate_after: str = "1m"
     do: tuple[ScriptedAction, ...] = ()
 
     @property

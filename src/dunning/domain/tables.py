@@ -43,7 +43,6 @@ class SubscriptionFact(StrEnum):
     CALENDAR_ENDED = "calendar_ended"
     PROVIDER_ENDED = "provider_ended"
     CANCEL = "cancel"
-    CANCEL_AFTER_PAID = "cancel_after_paid"
     PAUSE = "pause"
     RESUME = "resume"
     PAUSE_ENDED = "pause_ended"
@@ -125,8 +124,7 @@ SUBSCRIPTION_TABLE: Mapping[SubscriptionStatus, Mapping[SubscriptionFact, Subscr
         _F.NOTHING_DUE_NOW: _S.ACTIVE,
         _F.FIRST_PAYMENT_FAILED: _S.FAILED,
         _F.CANCEL: _S.FAILED,
-        # "when a charge is on its way and then paid": the fact has a name of its own, so the table stays one lookup
-        _F.CANCEL_AFTER_PAID: _S.CANCELED,
+        # A cancel waits for the charge on its way: paid, the subscription is active first and canceled then.
     },
     _S.ACTIVE: {
         _F.CYCLE_PAST_DUE: _S.PAST_DUE,

@@ -1,0 +1,54 @@
+"""What workflows read from and write to the ledger: local activities, quick and idempotent. SPEC 10, 13."""
+
+from __future__ import annotations
+
+from temporalio import activity
+
+from activities.names import BEGIN_COMMAND, LOAD, RECORD, BeginCommandInput, Loaded, LoadInput
+from dunning.domain.commands import CommandResult
+from dunning.ledger import Ledger
+from dunning.ledger.models import Record
+
+
+class BookActivities:
+    """The workflow's memory of money and messages."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    @activity.defn(name=LOAD)
+    async def load_subscription(self, request: LoadInput) -> Loaded:
+        """The terms, and the latest snapshot of the generation asked for."""
+        stored = await self._ledger.read_subscription(request.account, request.subscription)
+        is_same = request.generation in (None, stored.generation)
+        snapshot = stored.snapshot if is_same else None
+        if snapshot is not None and snapshot.get("generation") != stored.generation:
+            snapshot = None
+        return Loaded(
+            terms=stored.terms,
+            generation=stored.generation,
+            created_at=stored.created_at,
+            reference=stored.reference,
+            snapshot=snapshot,
+        )
+
+    @activity.defn(name=RECORD)
+    async def record(self, record: Record) -> None:
+        """Events, planned notices, command results and the snapshot, in one transaction."""
+        await self._ledger.record(record)
+
+    @activity.defn(name=BEGIN_COMMAND)
+    async def begin_command(self, request: BeginCommandInput) -> CommandResult | None:
+        """Write a command down; its first result when the id is known already."""
+        command = request.command
+        begun = await self._ledger.begin_command(
+            request.account,
+            request.subscription,
+            command_id=command.command_id,
+            name=command.name,
+            command=command.model_dump(mode="json"),
+        )
+        if begun.is_conflict:
+            reason = "command_id: must be unique in the account; it was used for another command"
+            return CommandResult(command_id=command.command_id, status="refused", reason=reason)
+        return begun.result

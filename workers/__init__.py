@@ -1,0 +1,1 @@
+"""Wiring: settings -> ledger, providers, channels -> activities -> a running worker. `python -m workers`."""
