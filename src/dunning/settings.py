@@ -50,7 +50,7 @@ class WhatsAppSettings(_Part):
 
 
 class SmtpSettings(_Part):
-    """The mail server of one merchant account. `starttls` upgrades a plain connection, `tls` begins with it."""
+    """The mail server of one merchant account. `starttls` upgrades a plain connection."""
 
     host: str
     port: int = Field(default=587, ge=1, le=65535)
