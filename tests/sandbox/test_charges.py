@@ -1,4 +1,4 @@
-"""Charging through Dodo's contract: acceptance, outcome, refusals, and no idempotency. Sheet D.3, D.4.3, D.8."""
+"""Charging by Dodo's contract: acceptance, outcome, refusals, no idempotency. Sheet D.3, D.4.3, D.8."""
 
 from __future__ import annotations
 
@@ -62,7 +62,10 @@ async def test_a_key_sent_again_charges_again_but_uses_up_no_word_of_the_script(
 async def test_metadata_left_out_means_the_subscription_s_own(shop: Shop) -> None:
     await shop.register(metadata={"subscription": "ours-1", "plan": "gold"})
     answer = await shop.client.post("/subscriptions/sub_1/charge", json={"product_price": 900})
-    assert (await shop.payment(answer.json()["payment_id"]))["metadata"] == {"subscription": "ours-1", "plan": "gold"}
+    assert (await shop.payment(answer.json()["payment_id"]))["metadata"] == {
+        "subscription": "ours-1",
+        "plan": "gold",
+    }
 
 
 @pytest.mark.parametrize(
@@ -109,7 +112,9 @@ async def test_the_other_preconditions_of_a_charge_have_codes_of_their_own(shop:
     await shop.register("sub_plain", on_demand=False)
     await shop.register("sub_leaving")
     await shop.client.patch("/subscriptions/sub_leaving", json={"cancel_at_next_billing_date": True})
-    codes = [(await shop.charge(name)).json()["code"] for name in ("sub_expired", "sub_plain", "sub_leaving", "no")]
+    codes = [
+        (await shop.charge(name)).json()["code"] for name in ("sub_expired", "sub_plain", "sub_leaving", "no")
+    ]
     assert codes == [
         "SUBSCRIPTION_EXPIRED",
         "SUBSCRIPTION_NOT_ON_DEMAND",
@@ -118,7 +123,9 @@ async def test_the_other_preconditions_of_a_charge_have_codes_of_their_own(shop:
     ]
 
 
-@pytest.mark.parametrize("key", [None, "Bearer dodo_live_key", "Bearer nonsense", "dodo_test_key", "Basic dodo_test_key"])
+@pytest.mark.parametrize(
+    "key", [None, "Bearer dodo_live_key", "Bearer nonsense", "dodo_test_key", "Basic dodo_test_key"]
+)
 async def test_only_test_keys_are_accepted(sandbox: SandboxServer, shop: Shop, key: str | None) -> None:
     await shop.register()
     headers = {} if key is None else {"authorization": key}
@@ -177,7 +184,16 @@ async def test_the_charge_book_tells_what_the_metadata_said(shop: Shop) -> None:
         business_at="2026-03-08T13:10:02Z",
     )
     (row,) = await shop.book(subscription="sub_1")
-    wanted = ("key", "subscription", "subscription_id", "obligation", "amount", "retry_attempt", "planned_at", "business_at")
+    wanted = (
+        "key",
+        "subscription",
+        "subscription_id",
+        "obligation",
+        "amount",
+        "retry_attempt",
+        "planned_at",
+        "business_at",
+    )
     assert [row[name] for name in wanted] == [
         "k1",
         "ours-1",

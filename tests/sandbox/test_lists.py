@@ -67,7 +67,12 @@ async def test_pages_count_from_zero_and_hold_ten_unless_asked(shop: Shop) -> No
 
 @pytest.mark.parametrize(
     "query",
-    [{"page_size": "101"}, {"page_size": "0"}, {"page_number": "-1"}, {"created_at_gte": "2026-03-05T13:10:00"}],
+    [
+        {"page_size": "101"},
+        {"page_size": "0"},
+        {"page_number": "-1"},
+        {"created_at_gte": "2026-03-05T13:10:00"},
+    ],
 )
 async def test_a_bad_query_is_refused(shop: Shop, query: dict[str, str]) -> None:
     answer = await shop.client.get("/payments", params=query)
@@ -96,7 +101,9 @@ async def test_subscriptions_are_listed_by_status_and_customer(shop: Shop) -> No
     assert await found(status="cancelled") == []
 
 
-@pytest.mark.parametrize("path", ["/payments/no", "/subscriptions/no", "/customers/no/payment-methods", "/checkouts/no", "/no"])
+@pytest.mark.parametrize(
+    "path", ["/payments/no", "/subscriptions/no", "/customers/no/payment-methods", "/checkouts/no", "/no"]
+)
 async def test_what_does_not_exist_is_not_found(shop: Shop, path: str) -> None:
     answer = await shop.client.get(path)
     assert (answer.status_code, answer.json()["code"]) == (404, "NOT_FOUND")

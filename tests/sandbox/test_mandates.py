@@ -40,7 +40,9 @@ async def status_of(shop: Shop, subscription_id: str) -> str:
     return str((await shop.client.get(f"/subscriptions/{subscription_id}")).json()["status"])
 
 
-async def test_a_mandate_link_makes_the_subscription_active_and_charges_nothing(shop: Shop, receiver: Receiver) -> None:
+async def test_a_mandate_link_makes_the_subscription_active_and_charges_nothing(
+    shop: Shop, receiver: Receiver
+) -> None:
     created = await create(shop)
     subscription_id = created["subscription_id"]
     assert await status_of(shop, subscription_id) == "pending"
@@ -77,7 +79,9 @@ async def test_a_link_works_once(shop: Shop, receiver: Receiver) -> None:
     assert len(receiver.requests) == 1
 
 
-async def test_a_customer_who_declines_the_mandate_fails_the_subscription_for_good(shop: Shop, receiver: Receiver) -> None:
+async def test_a_customer_who_declines_the_mandate_fails_the_subscription_for_good(
+    shop: Shop, receiver: Receiver
+) -> None:
     created = await create(shop)
     await shop.client.post(created["payment_link"], data={"answer": "decline"})
     await shop.quiet()
@@ -163,7 +167,9 @@ async def test_a_one_time_checkout_makes_a_payment_of_no_subscription(shop: Shop
     assert told(receiver) == [("payment.succeeded", "succeeded")]
 
 
-@pytest.mark.parametrize(("story", "ending"), [("complete", "active"), ("fail", "failed"), ("never", "pending")])
+@pytest.mark.parametrize(
+    ("story", "ending"), [("complete", "active"), ("fail", "failed"), ("never", "pending")]
+)
 @pytest.mark.parametrize("bound_first", [True, False])
 async def test_a_script_says_what_becomes_of_a_mandate_without_a_person(
     shop: Shop, story: str, ending: str, bound_first: bool
@@ -199,7 +205,9 @@ async def test_a_method_updated_on_hold_collects_the_debt_by_itself_without_our_
     _, dues = await shop.book()
     assert (dues["kind"], dues["key"], dues["amount"], dues["metadata"]) == ("dues", None, 2500, {})
     assert (await shop.payment(dues["payment_id"]))["is_update_payment_method"] is True
-    assert (await shop.settled(dunning_key="k3"))["error_code"] == "DO_NOT_HONOR", "dues use no word of the script"
+    assert (await shop.settled(dunning_key="k3"))["error_code"] == "DO_NOT_HONOR", (
+        "dues use no word of the script"
+    )
 
 
 async def test_dues_that_are_declined_leave_the_subscription_on_hold(shop: Shop) -> None:
@@ -231,14 +239,20 @@ async def test_an_existing_method_can_be_made_current_and_collects_on_hold(shop:
     answer = await shop.client.post(url, json={"type": "existing", "payment_method_id": "pm_backup"})
     await shop.quiet()
     payment = await shop.payment(answer.json()["payment_id"])
-    assert (payment["status"], payment["card_last_four"], payment["total_amount"]) == ("succeeded", "1881", 900)
+    assert (payment["status"], payment["card_last_four"], payment["total_amount"]) == (
+        "succeeded",
+        "1881",
+        900,
+    )
     assert await status_of(shop, "sub_1") == "active"
 
 
 async def test_a_method_updated_while_active_charges_nothing(shop: Shop, receiver: Receiver) -> None:
     await shop.register(script=["INSUFFICIENT_FUNDS", "DO_NOT_HONOR"])
     await shop.settled(amount=2500, dunning_key="k1")
-    updated = await shop.control("subscriptions/ours-1/update-method", payment_method_id="pm_new", then=["SUCCEEDED"])
+    updated = await shop.control(
+        "subscriptions/ours-1/update-method", payment_method_id="pm_new", then=["SUCCEEDED"]
+    )
     await shop.quiet()
     assert (updated["payment_method_id"], updated["payments"]) == ("pm_new", [])
     assert told(receiver)[-1] == ("subscription.update_payment_method", "active")
@@ -252,7 +266,12 @@ async def test_a_payment_by_link_carries_nothing_of_ours(shop: Shop, receiver: R
     await shop.control("subscriptions/ours-1/pay-link")
     await shop.quiet()
     _, paid = await shop.book()
-    assert (paid["kind"], paid["key"], paid["amount"], paid["status"]) == ("pay_link", None, 2500, "succeeded")
+    assert (paid["kind"], paid["key"], paid["amount"], paid["status"]) == (
+        "pay_link",
+        None,
+        2500,
+        "succeeded",
+    )
     assert (await shop.payment(paid["payment_id"]))["metadata"] == {}
     assert await status_of(shop, "sub_1") == "active"
     assert told(receiver)[-2:] == [("payment.succeeded", "succeeded"), ("subscription.active", "active")]
@@ -271,7 +290,10 @@ async def test_the_customer_s_own_page_updates_the_method_and_pays_what_is_owed(
         path = re.search(r"action='(/pay/[^']+)'", form)
         assert path is not None
         await browser.post(f"{shop.sandbox.url}{path[1]}", data={"answer": "approve"})
-    assert [(row["kind"], row["status"]) for row in await shop.book()] == [("charge", "failed"), ("pay_link", "succeeded")]
+    assert [(row["kind"], row["status"]) for row in await shop.book()] == [
+        ("charge", "failed"),
+        ("pay_link", "succeeded"),
+    ]
     assert (await shop.client.get("/subscriptions/sub_1")).json()["payment_method_id"] != "pm_sandbox"
 
 
@@ -285,7 +307,9 @@ async def test_hosted_pages_show_names_as_text(shop: Shop) -> None:
 async def test_a_cancelled_subscription_says_so_and_stays_so(shop: Shop, receiver: Receiver) -> None:
     await shop.register()
     url = "/subscriptions/sub_1"
-    answer = await shop.client.patch(url, json={"status": "cancelled", "cancel_reason": "cancelled_by_merchant"})
+    answer = await shop.client.patch(
+        url, json={"status": "cancelled", "cancel_reason": "cancelled_by_merchant"}
+    )
     assert (answer.json()["status"], answer.json()["cancelled_at"] is None) == ("cancelled", False)
     assert (await shop.client.patch(url, json={"status": "cancelled"})).status_code == 200
     assert (await shop.client.patch(url, json={"status": "active"})).json()["code"] == "SUBSCRIPTION_INACTIVE"
@@ -305,7 +329,9 @@ async def test_a_cancelled_subscription_says_so_and_stays_so(shop: Shop, receive
         ({"next_billing_date": "tomorrow"}, "INVALID_REQUEST_PARAMETERS"),
     ],
 )
-async def test_a_change_that_the_provider_forbids_is_refused(shop: Shop, body: dict[str, Any], code: str) -> None:
+async def test_a_change_that_the_provider_forbids_is_refused(
+    shop: Shop, body: dict[str, Any], code: str
+) -> None:
     await shop.register()
     answer = await shop.client.patch("/subscriptions/sub_1", json=body)
     assert (answer.status_code, answer.json()["code"]) == (422, code)
@@ -315,7 +341,9 @@ async def test_a_change_that_the_provider_forbids_is_refused(shop: Shop, body: d
 async def test_paused_and_resumed_alone_are_accepted(shop: Shop) -> None:
     await shop.register()
     for status in ("paused", "active"):
-        assert (await shop.client.patch("/subscriptions/sub_1", json={"status": status})).json()["status"] == status
+        assert (await shop.client.patch("/subscriptions/sub_1", json={"status": status})).json()[
+            "status"
+        ] == status
 
 
 async def test_the_provider_can_move_a_subscription_by_itself(shop: Shop, receiver: Receiver) -> None:

@@ -30,10 +30,15 @@ from dunning.domain.outcomes import (
         ("TRY_AGAIN_LATER/wait=10d", ScriptedDecline(code="TRY_AGAIN_LATER", wait=timedelta(days=10))),
         ("OUTAGE/36h", ScriptedOutage(lasts=timedelta(hours=36))),
         ("PENDING/2h/SUCCEEDED", ScriptedPending(lasts=timedelta(hours=2), then=ScriptedSuccess())),
-        ("PENDING/90m/DO_NOT_HONOR", ScriptedPending(lasts=timedelta(minutes=90), then=ScriptedDecline(code="DO_NOT_HONOR"))),
+        (
+            "PENDING/90m/DO_NOT_HONOR",
+            ScriptedPending(lasts=timedelta(minutes=90), then=ScriptedDecline(code="DO_NOT_HONOR")),
+        ),
         (
             "PENDING/1d/LIMIT_EXCEEDED/wait=2d",
-            ScriptedPending(lasts=timedelta(days=1), then=ScriptedDecline(code="LIMIT_EXCEEDED", wait=timedelta(days=2))),
+            ScriptedPending(
+                lasts=timedelta(days=1), then=ScriptedDecline(code="LIMIT_EXCEEDED", wait=timedelta(days=2))
+            ),
         ),
     ],
 )
@@ -85,7 +90,8 @@ def test_durations_are_written_back_as_they_were_read(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["SUCCEEDED", "A_CODE", "A_CODE/wait=10d", "OUTAGE/36h", "TIMEOUT_COMMITTED", "PENDING/2h/B/wait=1d"]
+    "text",
+    ["SUCCEEDED", "A_CODE", "A_CODE/wait=10d", "OUTAGE/36h", "TIMEOUT_COMMITTED", "PENDING/2h/B/wait=1d"],
 )
 def test_an_outcome_is_written_back_as_it_was_read(text: str) -> None:
     assert str(parse_outcome(text)) == text

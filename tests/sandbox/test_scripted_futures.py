@@ -27,7 +27,12 @@ async def test_outages_in_a_row_each_begin_with_their_own_first_refusal(shop: Sh
     await shop.register(script=["OUTAGE/1h", "OUTAGE/1h", "SUCCEEDED"])
     statuses = [
         (await shop.charge(business_at=at)).status_code
-        for at in ("2026-03-05T10:00:00Z", "2026-03-05T11:00:00Z", "2026-03-05T11:59:00Z", "2026-03-05T12:00:00Z")
+        for at in (
+            "2026-03-05T10:00:00Z",
+            "2026-03-05T11:00:00Z",
+            "2026-03-05T11:59:00Z",
+            "2026-03-05T12:00:00Z",
+        )
     ]
     assert statuses == [429, 429, 429, 200]
 
@@ -58,14 +63,18 @@ async def test_sending_again_after_a_time_out_charges_the_customer_twice(shop: S
 async def test_a_caller_who_leaves_ends_the_wait_and_keeps_the_charge(shop: Shop) -> None:
     await shop.control("configure", hold_seconds=600)
     await shop.register(script=["TIMEOUT_COMMITTED"])
-    async with httpx.AsyncClient(base_url=shop.sandbox.url, headers=shop.client.headers, timeout=0.2) as hasty:
+    async with httpx.AsyncClient(
+        base_url=shop.sandbox.url, headers=shop.client.headers, timeout=0.2
+    ) as hasty:
         with pytest.raises(httpx.ReadTimeout):
             await hasty.post("/subscriptions/sub_1/charge", json={"product_price": 1000})
     await shop.quiet()
     assert [row["status"] for row in await shop.book()] == ["succeeded"]
 
 
-async def test_an_undecided_payment_settles_when_a_look_up_tells_a_late_enough_business_time(shop: Shop) -> None:
+async def test_an_undecided_payment_settles_when_a_look_up_tells_a_late_enough_business_time(
+    shop: Shop,
+) -> None:
     await shop.register(script=["PENDING/2h/SUCCEEDED"])
     answer = await shop.charge(dunning_key="a", business_at="2026-03-05T13:10:00Z")
     payment_id = answer.json()["payment_id"]
@@ -90,7 +99,9 @@ async def test_an_undecided_payment_also_settles_in_a_list_of_its_subscription(s
     assert row["error_code"] == "DO_NOT_HONOR"
 
 
-async def test_an_undecided_payment_settles_before_a_later_charge_of_the_same_subscription(shop: Shop) -> None:
+async def test_an_undecided_payment_settles_before_a_later_charge_of_the_same_subscription(
+    shop: Shop,
+) -> None:
     await shop.register(script=["PENDING/2h/INSUFFICIENT_FUNDS"])
     await shop.charge(dunning_key="a", business_at="2026-03-05T13:10:00Z")
     assert (await shop.settled(dunning_key="b", business_at="2026-03-05T15:10:00Z"))["status"] == "succeeded"
