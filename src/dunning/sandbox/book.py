@@ -141,7 +141,7 @@ class Payment:
 
     @property
     def key(self) -> str | None:
-        """Our attempt key, when the payment carries one; a first price's is in the subscription's metadata."""
+        """Our attempt key, if the payment carries one; a first price's is in the subscription's metadata."""
         names = ("dunning_first_key", "dunning_key") if self.charge_type == "new" else ("dunning_key",)
         return next((value for name in names if isinstance(value := self.metadata.get(name), str)), None)
 

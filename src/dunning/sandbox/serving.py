@@ -46,7 +46,7 @@ class _GuestServer(uvicorn.Server):
 @contextlib.asynccontextmanager
 async def serving(app: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
     """Serve in the running loop while the block lasts; gives the base URL. Port 0 takes a free one."""
-    listener = socket.create_server((host, port))
+    listener = _listener(host, port)
     server = _GuestServer(server_for(app, host, port).config)
     task = asyncio.create_task(server.serve(sockets=[listener]))
     up = asyncio.create_task(server.up.wait())
@@ -60,3 +60,13 @@ async def serving(app: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> Async
         server.should_exit = True
         await task
         listener.close()
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    # asyncio switches off Nagle's algorithm only where the socket names its protocol; without that every
+    # answer on a kept connection waits for a delayed acknowledgement, 40 ms.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((host, port))
+    listener.listen(2048)
+    return listener
