@@ -1,0 +1,146 @@
+"""Commands: what a person or a backend may ask of a subscription. SPEC 9.
+
+`command_id` is given by the caller and unique per account; the same id returns the first result. `requested_at`
+is when the person did it (business time), where that differs from the arrival.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, Field
+
+from dunning.domain.base import Value
+from dunning.domain.terms import FailedCycleAction, OnHardDecline, RetryPolicy
+
+Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,64}$")]
+
+
+class CancelType(StrEnum):
+    """Who wants the end, and of what."""
+
+    USER_REQUESTED_STOP_RENEWALS = "USER_REQUESTED_STOP_RENEWALS"
+    DEVELOPER_REQUESTED_STOP_PAYMENTS = "DEVELOPER_REQUESTED_STOP_PAYMENTS"
+
+
+class _Command(Value):
+    command_id: Identifier
+    requested_at: AwareDatetime | None = None
+
+
+class Cancel(_Command):
+    """Stop; a missing type is the developer's."""
+
+    name: Literal["cancel"] = "cancel"
+    type: CancelType = CancelType.DEVELOPER_REQUESTED_STOP_PAYMENTS
+
+
+class Restore(_Command):
+    """Take a user's cancel back, before it expires."""
+
+    name: Literal["restore"] = "restore"
+
+
+class Pause(_Command):
+    """Skip cycles, until resumed or until an instant."""
+
+    name: Literal["pause"] = "pause"
+    until: AwareDatetime | None = None
+
+
+class Resume(_Command):
+    """End a pause."""
+
+    name: Literal["resume"] = "resume"
+
+
+class Defer(_Command):
+    """Move the next due instant."""
+
+    name: Literal["defer"] = "defer"
+    days: int = Field(ge=1, le=365)
+
+
+class Charge(_Command):
+    """Collect an amount (minor units) on demand."""
+
+    name: Literal["charge"] = "charge"
+    amount: int = Field(gt=0)
+    currency: str | None = None
+    description: str | None = None
+    metadata: dict[str, str | int | bool] | None = None
+
+
+class RetryNow(_Command):
+    """Try what is owed now; the oldest obligation, or the one named."""
+
+    name: Literal["retry_now"] = "retry_now"
+    obligation: str | None = None
+
+
+class UpdatePaymentMethod(_Command):
+    """Make a token current. `expires` is `YYYY-MM`."""
+
+    name: Literal["update_payment_method"] = "update_payment_method"
+    token: str = Field(min_length=1, max_length=255)
+    expires: str | None = Field(default=None, pattern=r"^\d{4}-(0[1-9]|1[0-2])$")
+    network: str | None = None
+    fingerprint: str | None = None
+
+
+class SkipCycle(_Command):
+    """Do not collect the next cycle, or a numbered one."""
+
+    name: Literal["skip_cycle"] = "skip_cycle"
+    number: int | None = Field(default=None, ge=1)
+
+
+class SetPolicy(_Command):
+    """Change the recovery policy from the next cycle on; what is not given stays."""
+
+    name: Literal["set_policy"] = "set_policy"
+    retry: RetryPolicy | None = None
+    grace_days: int | None = Field(default=None, ge=0, le=30)
+    hold_days: int | None = Field(default=None, ge=0, le=60)
+    on_hard_decline: OnHardDecline | None = None
+    failed_cycle_action: FailedCycleAction | None = None
+    failed_attempt_notifications: tuple[int, ...] | None = None
+
+
+class MarkFixed(_Command):
+    """An operator repaired our configuration at the provider: what waited is tried."""
+
+    name: Literal["mark_fixed"] = "mark_fixed"
+
+
+class Reinstate(_Command):
+    """Give access back after a late payment for an ended subscription."""
+
+    name: Literal["reinstate"] = "reinstate"
+
+
+Command = Annotated[
+    Cancel
+    | Restore
+    | Pause
+    | Resume
+    | Defer
+    | Charge
+    | RetryNow
+    | UpdatePaymentMethod
+    | SkipCycle
+    | SetPolicy
+    | MarkFixed
+    | Reinstate,
+    Field(discriminator="name"),
+]
+
+
+class CommandResult(Value):
+    """What came of a command. `accepted`: it waits for a charge on its way; the ledger has the final result."""
+
+    command_id: str
+    status: Literal["done", "refused", "accepted"]
+    reason: str = ""
+    detail: dict[str, str] = Field(default_factory=dict)

@@ -1,0 +1,76 @@
+"""The one place where objects are wired: settings -> ledger, providers, channels -> activities -> worker."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+
+import httpx
+from temporalio.client import Client
+from temporalio.worker import Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+from activities.book import BookActivities
+from activities.charging import ChargeActivities
+from activities.delivery import DeliveryActivities
+from activities.mandates import MandateActivities
+from activities.notices import NoticeActivities
+from dunning.contract import TASK_QUEUE
+from dunning.ledger import Ledger
+from dunning.providers.registry import provider_for
+from dunning.settings import Settings
+from workflows.delivery import DeliverEventsWorkflow
+from workflows.subscription import SubscriptionWorkflow
+
+GRACEFUL_SHUTDOWN = timedelta(seconds=75)
+"""Longer than the hard deadline of a charge, so that a deploy never abandons one."""
+
+PASSED_THROUGH = (
+    "dunning", "activities", "httpx", "sqlalchemy", "structlog", "pydantic", "standardwebhooks", "psycopg",
+)  # fmt: skip
+"""Modules that workflow files import and that are deterministic there, or only named there."""
+
+
+def workflow_runner(*, strict: bool = False) -> SandboxedWorkflowRunner:
+    """Temporal's sandbox. `strict` passes only what cannot be loaded inside, so tests catch a clock in the core."""
+    passed = PASSED_THROUGH[1:] if strict else PASSED_THROUGH
+    return SandboxedWorkflowRunner(
+        restrictions=SandboxRestrictions.default.with_passthrough_modules(*passed)
+    )
+
+
+@asynccontextmanager
+async def worker(client: Client, settings: Settings, *, task_queue: str = TASK_QUEUE) -> AsyncIterator[Worker]:
+    """A worker with everything it needs, not running yet; all connections are closed afterwards."""
+    async with AsyncExitStack() as stack:
+        ledger = await Ledger.open(settings.ledger_url_async)
+        stack.push_async_callback(ledger.aclose)
+        providers = {name: provider_for(account) for name, account in settings.accounts.items()}
+        for provider in providers.values():
+            stack.push_async_callback(provider.aclose)
+        http = await stack.enter_async_context(httpx.AsyncClient(timeout=15))
+        book = BookActivities(ledger)
+        mandates = MandateActivities(ledger, providers)
+        charges = ChargeActivities(ledger, providers, settings.accounts)
+        notices = NoticeActivities(ledger, settings.accounts, http)
+        delivery = DeliveryActivities(ledger, settings.accounts, http)
+        yield Worker(
+            client,
+            task_queue=task_queue,
+            workflows=[SubscriptionWorkflow, DeliverEventsWorkflow],
+            activities=[
+                book.load_subscription,
+                book.record,
+                book.begin_command,
+                mandates.create_mandate,
+                mandates.end_mandate,
+                charges.charge,
+                charges.look_up,
+                notices.send_notice,
+                delivery.deliver_events,
+            ],
+            workflow_runner=workflow_runner(),
+            graceful_shutdown_timeout=GRACEFUL_SHUTDOWN,
+            max_concurrent_activities=100,
+        )
