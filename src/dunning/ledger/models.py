@@ -1,0 +1,176 @@
+"""What goes into the ledger and what comes out: values."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import Field
+
+from dunning.domain.attempts import Attempt, Outcome
+from dunning.domain.base import Value
+from dunning.domain.commands import CommandResult
+from dunning.domain.messages import EventDraft, PlannedNotice
+from dunning.domain.terms import Terms
+
+
+class Record(Value):
+    """What follows from a step of the state, written before the workflow goes on. SPEC 10.
+
+    Keyed by (generation, revision): writing it again changes nothing, and the snapshot never goes back.
+    """
+
+    account: str
+    subscription: str
+    generation: int
+    revision: int
+    events: tuple[EventDraft, ...] = ()
+    notices: tuple[PlannedNotice, ...] = ()
+    command_results: tuple[CommandResult, ...] = ()
+    status: str
+    is_open: bool
+    reference: str | None = None
+    snapshot: dict[str, Any]
+
+
+class ChargeInput(Value):
+    """One attempt, handed to a worker. `business_at` is business time; `carry` is recorded with the admission."""
+
+    account: str
+    subscription: str
+    generation: int
+    customer: str
+    obligation: str
+    attempt: Attempt
+    amount: int
+    currency: str
+    description: str
+    reference: str = Field(description="the provider's id of the mandate or subscription")
+    metadata: dict[str, str | int | bool] = Field(default_factory=dict)
+    business_at: datetime
+    carry: Record | None = None
+
+
+class LookUpInput(Value):
+    """Ask the provider what became of one attempt. `may_close_absent`: it has been absent for long enough."""
+
+    account: str
+    subscription: str
+    generation: int
+    customer: str
+    obligation: str
+    attempt: Attempt
+    amount: int
+    currency: str
+    reference: str
+    business_at: datetime
+    may_close_absent: bool = False
+
+
+class Created(Value):
+    """A subscription in the ledger. `is_new` False: it was there with the same terms."""
+
+    generation: int
+    is_new: bool
+
+
+class Stored(Value):
+    """A subscription as the ledger knows it."""
+
+    account: str
+    id: str
+    generation: int
+    terms: Terms
+    customer_id: str
+    reference: str | None
+    status: str
+    is_open: bool
+    created_at: datetime
+    snapshot: dict[str, Any] | None
+
+
+class StoredAttempt(Value):
+    """One attempt's row. Instants named `*_at` are the database's clock but `planned_at` and `business_at`."""
+
+    key: str
+    account: str
+    subscription: str
+    generation: int
+    obligation: str
+    number: int
+    customer_id: str
+    amount: int
+    currency: str
+    method: str
+    trigger: str
+    retry_of: int | None
+    planned_at: datetime
+    business_at: datetime
+    status: str
+    epoch: int
+    sent_at: datetime | None
+    settled_at: datetime | None
+    outcome: Outcome | None
+    provider_payment_id: str | None
+    latency_ms: int | None
+
+
+class Claim(Value):
+    """The right to send one attempt: valid while owner, epoch and lease hold."""
+
+    key: str
+    owner: str
+    epoch: int
+
+
+class Admission(Value):
+    """The answer to asking for an attempt: a claim to send it, or the outcome to return at once. SPEC 13."""
+
+    claim: Claim | None = None
+    outcome: Outcome | None = None
+
+
+class Begun(Value):
+    """A command in the ledger: new, or known with its first result, or used for something else."""
+
+    is_new: bool
+    result: CommandResult | None = None
+    is_conflict: bool = False
+
+
+class InboxRow(Value):
+    """A provider's message that was accepted."""
+
+    id: int
+    account: str
+    message_id: str
+    subscription: str | None
+    fact: dict[str, Any]
+    received_at: datetime
+
+
+class OutboxRow(Value):
+    """An event on its way to the backend."""
+
+    id: str
+    account: str
+    subscription: str
+    sequence: int
+    type: str
+    data: dict[str, Any]
+    created_at: datetime
+    tries: int
+
+
+class StoredNotice(Value):
+    """One notice on one channel."""
+
+    key: str
+    channel: str
+    occasion: str
+    planned_at: datetime
+    status: str
+    because: str
+    outcome: str | None
+    provider_id: str | None
+    sent_at: datetime | None
