@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from dunning.log import configure_logging, get_logger
 from dunning.redaction import REDACTED, is_private, redact, redact_text
+from dunning.settings import load_settings
 
 
 @pytest.fixture
@@ -132,3 +133,14 @@ def test_console_lines_are_redacted_as_well(stream: io.StringIO) -> None:
     assert "sent" in stream.getvalue()
     assert "a@b.example" not in stream.getvalue()
     assert "6281234567890" not in stream.getvalue()
+
+
+def test_settings_say_level_and_form(stream: io.StringIO) -> None:
+    configure_logging(load_settings(log_level="error", log_format="console"), stream=stream)
+
+    get_logger("here").warning("not said")
+    get_logger("here").error("said")
+
+    assert "not said" not in stream.getvalue()
+    assert "said" in stream.getvalue()
+    assert not stream.getvalue().startswith("{")

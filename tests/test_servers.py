@@ -25,11 +25,17 @@ async def test_databases_are_apart_from_each_other(databases: Databases) -> None
         await databases.drop(url)
 
 
-@pytest.mark.parametrize("server", ["temporal_env", "dev_server"])
-async def test_temporal_servers_know_our_search_attributes(
-    server: str, request: pytest.FixtureRequest
+async def test_the_time_skipping_server_knows_our_search_attributes(
+    temporal_env: WorkflowEnvironment,
 ) -> None:
-    environment: WorkflowEnvironment = request.getfixturevalue(server)
+    await _has_our_search_attributes(temporal_env)
+
+
+async def test_the_development_server_knows_our_search_attributes(dev_server: WorkflowEnvironment) -> None:
+    await _has_our_search_attributes(dev_server)
+
+
+async def _has_our_search_attributes(environment: WorkflowEnvironment) -> None:
     from dunning.contract import SEARCH_ATTRIBUTES
 
     known = await environment.client.operator_service.list_search_attributes(

@@ -14,26 +14,31 @@ import structlog
 from structlog.typing import EventDict, WrappedLogger
 
 from dunning.redaction import redact
+from dunning.settings import Settings
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _CHATTY = ("httpx", "httpcore", "uvicorn.access", "asyncio")
 
 
 def configure_logging(
+    settings: Settings | None = None,
     *,
-    level: str = "info",
-    form: Literal["json", "console"] = "json",
+    level: str | None = None,
+    form: Literal["json", "console"] | None = None,
     service: str | None = None,
     stream: TextIO | None = None,
 ) -> None:
     """Set this process's log up; calling it again replaces what was set.
 
     Args:
-        level: debug, info, warning or error.
-        form: one JSON object a line, or lines for people.
+        settings: give level and form, unless they are given themselves.
+        level: debug, info, warning or error; info when nobody says.
+        form: one JSON object a line, or lines for people; JSON when nobody says.
         service: added to every line; it tells processes apart where their logs are merged.
         stream: standard error when not given.
     """
+    level = level or (settings.log_level if settings else "info")
+    form = form or (settings.log_format if settings else "json")
     structlog.reset_defaults()
     structlog.configure(
         processors=[*_common(service), structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
