@@ -87,7 +87,7 @@ class ProviderFact(Value):
     Attributes:
         message_id: the inbox's id; the state ignores repeats.
         occurred_at: the provider's clock, UTC.
-        attempt_key: our key found in the message; `outcome` then is what the ledger recorded for that attempt.
+        attempt_key: our key found in the message; `outcome` then is what that attempt came to.
         payment: without `attempt_key`, a payment that we did not send.
     """
 

@@ -1,0 +1,125 @@
+"""What we send to Dodo, built from our own words. Amounts are minor units on both sides. Sheet D.4.1-D.4.3."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from dunning.domain.terms import DodoOptions, Item, Role, Terms
+from dunning.providers.base import ChargeRequest, MandateRequest, ProviderRefused
+from dunning.providers.dodo_wire import FIRST_KEY, KEY, SUBSCRIPTION
+
+
+def charge_body(request: ChargeRequest) -> dict[str, Any]:
+    """`POST /subscriptions/{id}/charge`.
+
+    Our own pairs win over the merchant's of the same name: the look-up depends on them. Attempts differ in
+    nothing but key, instants and `retry_attempt` (SPEC 7).
+    """
+    ours = {
+        KEY: request.key,
+        "retry_attempt": request.retry_attempt,
+        "planned_at": _wire(request.planned_at),
+        "business_at": _wire(request.business_at),
+        SUBSCRIPTION: request.subscription,
+        "obligation": request.obligation,
+    }
+    return {
+        "product_price": request.amount,
+        "product_currency": request.currency,
+        "product_description": request.description,
+        "metadata": {**_plain(request.metadata), **ours},
+    }
+
+
+def checkout_body(request: MandateRequest) -> dict[str, Any]:
+    """`POST /checkouts`: a hosted page on which the customer authorises on-demand charging."""
+    options = options_of(request)
+    return {
+        "product_cart": [{"product_id": _product(request.terms, options), "quantity": 1}],
+        "customer": _customer(request),
+        "billing_address": _address(options),
+        "billing_currency": request.terms.currency,
+        "metadata": _metadata(request),
+        "subscription_data": {"on_demand": _on_demand(request, options)},
+        **_given(return_url=options.return_url),
+    }
+
+
+def subscription_body(request: MandateRequest) -> dict[str, Any]:
+    """`POST /subscriptions`: the older path, for accounts that ask for it."""
+    options = options_of(request)
+    return {
+        "product_id": _product(request.terms, options),
+        "quantity": 1,
+        "customer": _customer(request),
+        "billing": _address(options),
+        "payment_link": True,
+        "metadata": _metadata(request),
+        "on_demand": _on_demand(request, options),
+        **_given(return_url=options.return_url),
+    }
+
+
+def options_of(request: MandateRequest) -> DodoOptions:
+    """Dodo's options of these terms; raises `ProviderRefused` when they are another provider's."""
+    options = request.terms.options
+    if not isinstance(options, DodoOptions):
+        raise ProviderRefused("OPTIONS", f"these terms are for {request.terms.provider.value}")
+    return options
+
+
+def _on_demand(request: MandateRequest, options: DodoOptions) -> dict[str, Any]:
+    """`mandate_only` has no default at Dodo: leaving it out is refused."""
+    first = request.first_price
+    body: dict[str, Any] = {"mandate_only": not first, **_fees(options)}
+    if first:
+        body |= {
+            "product_price": first,
+            "product_currency": request.terms.currency,
+            "product_description": request.terms.description,
+        }
+    return body
+
+
+def _fees(options: DodoOptions) -> dict[str, Any]:
+    return _given(adaptive_currency_fees_inclusive=options.adaptive_currency_fees_inclusive)
+
+
+def _customer(request: MandateRequest) -> dict[str, Any]:
+    contacts = request.contacts
+    if not contacts.email:
+        raise ProviderRefused("CUSTOMER_EMAIL", "Dodo needs the customer's e-mail address for a mandate")
+    return {"email": contacts.email, **_given(name=contacts.name, phone_number=contacts.phone)}
+
+
+def _address(options: DodoOptions) -> dict[str, Any]:
+    parts = _given(city=options.city, state=options.state, street=options.street, zipcode=options.zipcode)
+    return {"country": options.country, **parts}
+
+
+def _metadata(request: MandateRequest) -> dict[str, Any]:
+    ours: dict[str, Any] = {SUBSCRIPTION: request.subscription, "merchant_account": request.account}
+    if request.first_price and request.first_key is not None:
+        ours[FIRST_KEY] = request.first_key
+    return {**_plain(request.terms.metadata), **ours}
+
+
+def _product(terms: Terms, options: DodoOptions) -> str:
+    """The product that stands for the agreement there: an on-demand subscription has exactly one."""
+    base: Item = next(item for item in terms.items if item.role is Role.BASE)
+    return options.product_id or base.product_id
+
+
+def _plain(metadata: Mapping[str, str | int | bool]) -> dict[str, str | int | bool]:
+    """The merchant's pairs without names that are ours: none of them may pass for an attempt's key."""
+    return {name: value for name, value in metadata.items() if name not in (KEY, FIRST_KEY)}
+
+
+def _given(**values: object) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _wire(instant: datetime) -> str:
+    return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -1,0 +1,254 @@
+"""Dodo's words, and what they mean in ours. Source: the contract sheet, D.4 to D.9.
+
+Wire models keep only what is used and ignore the rest, so that a new field of the provider's breaks nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from dunning.providers.base import (
+    Mandate,
+    MandateStatus,
+    MessageKind,
+    Payment,
+    PaymentStatus,
+    ProviderMessage,
+    WebhookRefused,
+)
+
+KEY = "dunning_key"
+FIRST_KEY = "dunning_first_key"
+"""A first price is paid on the hosted page, whose metadata become the subscription's own and may be copied to
+any later payment. Its key therefore has a name of its own and counts on a `new` payment only."""
+SUBSCRIPTION = "subscription"
+MAX_RETRY_AFTER_SECONDS = 366 * 86_400
+
+_PAYMENT_STATUS = {
+    "succeeded": PaymentStatus.SUCCEEDED,
+    "failed": PaymentStatus.FAILED,
+    "cancelled": PaymentStatus.FAILED,
+}
+_MANDATE_STATUS = {
+    "pending": MandateStatus.WAITING,
+    "active": MandateStatus.AUTHORIZED,
+    "past_due": MandateStatus.AUTHORIZED,
+    "on_hold": MandateStatus.AUTHORIZED,
+    "paused": MandateStatus.AUTHORIZED,
+    "failed": MandateStatus.FAILED,
+    "cancelled": MandateStatus.ENDED,
+    "expired": MandateStatus.ENDED,
+}
+_TELLING = frozenset({"active", "failed", "cancelled", "expired"})
+"""Subscription statuses that tell the engine something; the others are the provider's own bookkeeping."""
+
+
+class Wire(BaseModel):
+    """What came over the wire."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class WireCustomer(Wire):
+    """The customer inside payments and subscriptions; contacts are not read."""
+
+    customer_id: str | None = None
+
+
+class WirePayment(Wire):
+    """A payment in a list, on its own, or in a message. Amounts are minor units.
+
+    `retry_after_seconds` is no field of the published contract; it is honoured where an answer carries it.
+    """
+
+    payment_id: str = Field(min_length=1)
+    status: str | None = None
+    total_amount: int
+    tax: int | None = None
+    currency: str
+    error_code: str | None = None
+    error_message: str | None = None
+    retry_after_seconds: int | None = Field(default=None, ge=0, le=MAX_RETRY_AFTER_SECONDS)
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    subscription_id: str | None = None
+    charge_type: str | None = None
+    is_update_payment_method: bool = False
+    payment_method_id: str | None = None
+    created_at: datetime | None = None
+
+    @property
+    def key(self) -> str | None:
+        """Our attempt key, if we sent this payment."""
+        if self.is_update_payment_method:
+            return None
+        name = FIRST_KEY if self.charge_type == "new" else KEY
+        value = self.metadata.get(name)
+        return value if isinstance(value, str) and value else None
+
+    def costs(self, amount: int, currency: str) -> bool:
+        """Whether it collects this price, with or without a tax that the provider put on top."""
+        prices = (self.total_amount, self.total_amount - (self.tax or 0))
+        return self.currency == currency and amount in prices
+
+
+class WireSubscription(Wire):
+    """A subscription, as read or in a message."""
+
+    subscription_id: str = Field(min_length=1)
+    status: str
+    payment_method_id: str | None = None
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    customer: WireCustomer | None = None
+    expires_at: datetime | None = None
+
+
+class WireDispute(Wire):
+    """A dispute in a message; the amount is a decimal string there and is not used."""
+
+    payment_id: str = Field(min_length=1)
+    dispute_status: str
+    currency: str = ""
+    created_at: datetime | None = None
+
+
+class Envelope(Wire):
+    """What every message has around its data."""
+
+    type: str = Field(min_length=1, max_length=200)
+    timestamp: datetime | None = None
+    data: dict[str, Any] = Field(default_factory=dict)
+
+
+PAYMENTS: TypeAdapter[list[WirePayment]] = TypeAdapter(list[WirePayment])
+
+
+def aware(instant: datetime | None, otherwise: datetime) -> datetime:
+    """An instant in UTC; Dodo writes UTC, so one without an offset is read as such."""
+    if instant is None:
+        return otherwise
+    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+
+
+def payment_of(wire: WirePayment, *, otherwise: datetime) -> Payment:
+    """A payment in our words. `otherwise`: its instant when the payload names none.
+
+    Statuses that are neither paid nor refused (null too) are pending: nothing may be concluded from them.
+    """
+    status = _PAYMENT_STATUS.get(wire.status or "", PaymentStatus.PENDING)
+    is_failed = status is PaymentStatus.FAILED
+    code = wire.error_code
+    if is_failed and code is None and wire.status == "cancelled":
+        code = "CUSTOMER_CANCELLED"
+    return Payment(
+        payment_id=wire.payment_id,
+        status=status,
+        key=wire.key,
+        amount=wire.total_amount,
+        currency=wire.currency,
+        code=code if is_failed else None,
+        message=wire.error_message if is_failed else None,
+        retry_after_seconds=wire.retry_after_seconds if is_failed else None,
+        created_at=aware(wire.created_at, otherwise),
+        method_token=wire.payment_method_id,
+        is_method_update=wire.is_update_payment_method,
+        provider_reference=wire.subscription_id,
+    )
+
+
+def mandate_of(wire: WireSubscription, link: str | None = None) -> Mandate:
+    """Where the authorisation behind a subscription stands; a status that nobody documented is waiting."""
+    return Mandate(
+        reference=wire.subscription_id,
+        status=_MANDATE_STATUS.get(wire.status, MandateStatus.WAITING),
+        link=link,
+        method_token=wire.payment_method_id,
+        expires_at=None if wire.expires_at is None else aware(wire.expires_at, wire.expires_at),
+        customer_reference=wire.customer.customer_id if wire.customer else None,
+    )
+
+
+def message_of(message_id: str, body: bytes, now: datetime) -> ProviderMessage:
+    """A verified message in our words. `now`: the machine clock, where the message names no instant.
+
+    A message is read by what its data say, never by its type alone: the provider sends the latest payload at
+    the time of delivery, so the two can disagree (sheet D.9).
+
+    Raises:
+        WebhookRefused: it is not JSON of the documented form.
+    """
+    try:
+        envelope = Envelope.model_validate_json(body)
+        family = envelope.type.partition(".")[0]
+        common = {
+            "message_id": message_id,
+            "raw_type": envelope.type,
+            "occurred_at": aware(envelope.timestamp, now),
+        }
+        if family == "payment":
+            return _payment_message(envelope, common)
+        if family == "subscription":
+            return _subscription_message(envelope, common)
+        if family == "dispute":
+            return _dispute_message(envelope, common)
+        return ProviderMessage(kind=MessageKind.OTHER, reference=_reference(envelope.data), **common)
+    except (ValidationError, ValueError, OverflowError, RecursionError) as error:
+        raise WebhookRefused(f"the message cannot be read: {type(error).__name__}") from None
+
+
+def _payment_message(envelope: Envelope, common: dict[str, Any]) -> ProviderMessage:
+    wire = WirePayment.model_validate(envelope.data)
+    return ProviderMessage(
+        kind=MessageKind.PAYMENT,
+        subscription=_ours(wire.metadata),
+        reference=wire.subscription_id,
+        payment=payment_of(wire, otherwise=common["occurred_at"]),
+        **common,
+    )
+
+
+def _subscription_message(envelope: Envelope, common: dict[str, Any]) -> ProviderMessage:
+    wire = WireSubscription.model_validate(envelope.data)
+    mandate = mandate_of(wire)
+    kind = MessageKind.MANDATE if wire.status in _TELLING else MessageKind.OTHER
+    is_update = envelope.type == "subscription.update_payment_method" and mandate.method_token is not None
+    if is_update and mandate.status is MandateStatus.AUTHORIZED:
+        kind = MessageKind.METHOD_UPDATED
+    return ProviderMessage(
+        kind=kind,
+        subscription=_ours(wire.metadata),
+        reference=wire.subscription_id,
+        mandate=mandate,
+        **common,
+    )
+
+
+def _dispute_message(envelope: Envelope, common: dict[str, Any]) -> ProviderMessage:
+    wire = WireDispute.model_validate(envelope.data)
+    paid = Payment(
+        payment_id=wire.payment_id,
+        status=PaymentStatus.SUCCEEDED,
+        amount=0,
+        currency=wire.currency,
+        created_at=aware(wire.created_at, common["occurred_at"]),
+    )
+    # Nothing in a dispute names the subscription: the gateway finds it by the payment's id.
+    return ProviderMessage(
+        kind=MessageKind.DISPUTE,
+        payment=paid,
+        dispute_is_open=wire.dispute_status in ("dispute_opened", "dispute_challenged"),
+        **common,
+    )
+
+
+def _ours(metadata: Mapping[str, Any]) -> str | None:
+    value = metadata.get(SUBSCRIPTION)
+    return value if isinstance(value, str) and value else None
+
+
+def _reference(data: Mapping[str, Any]) -> str | None:
+    value = data.get("subscription_id")
+    return value if isinstance(value, str) and value else None

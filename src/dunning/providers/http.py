@@ -1,0 +1,138 @@
+"""One HTTP request to a provider, sent once, and what is certain about it afterwards. SPEC 2, 13.
+
+Nothing here retries. The one question that decides about money is whether a byte of the request can have
+left: if surely not, nothing was charged; otherwise only an answer that can be read settles anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import httpx
+
+CONNECT_SECONDS = 5.0
+CALL_SECONDS = 15.0
+
+_BEFORE_THE_FIRST_BYTE = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.UnsupportedProtocol,
+    TimeoutError,
+)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What one request told us.
+
+    Attributes:
+        status: the HTTP status; None when no whole answer came.
+        body: the parsed JSON; None when there is none or it cannot be read.
+        is_unsent: certain that no byte of the request left.
+        because: what went wrong, for operators; holds no secret and no contact.
+    """
+
+    status: int | None = None
+    body: Any = None
+    retry_after_seconds: int | None = None
+    is_unsent: bool = False
+    because: str = ""
+
+    @property
+    def is_ok(self) -> bool:
+        """A 2xx answer with a JSON object."""
+        return self.status is not None and 200 <= self.status < 300 and isinstance(self.body, dict)
+
+    def text(self, name: str) -> str | None:
+        """A string field of a JSON object; None when it is absent or something else."""
+        value = self.body.get(name) if isinstance(self.body, dict) else None
+        return value if isinstance(value, str) and value else None
+
+
+class _FirstByte:
+    """Notes whether the transport began to write the request."""
+
+    def __init__(self) -> None:
+        self.has_begun = False
+
+    async def __call__(self, event: str, info: Mapping[str, Any]) -> None:
+        if event.endswith("send_request_headers.started"):
+            self.has_begun = True
+
+
+class HttpCaller:
+    """Sends requests to one base address with fixed headers; keeps connections, and no other state."""
+
+    def __init__(
+        self, base_url: str, headers: Mapping[str, str], *, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
+        limits = httpx.Timeout(CALL_SECONDS, connect=CONNECT_SECONDS, pool=CONNECT_SECONDS)
+        self._http = httpx.AsyncClient(
+            base_url=base_url,
+            headers={"accept": "application/json", **headers},
+            timeout=limits,
+            follow_redirects=False,
+            transport=transport,
+        )
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        json_body: Mapping[str, Any] | None = None,
+        query: Mapping[str, str | int] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply:
+        """Send once. Never raises for anything that the network or the provider does."""
+        first = _FirstByte()
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                response = await self._http.request(
+                    method, path, json=json_body, params=query, headers=headers, extensions={"trace": first}
+                )
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, TimeoutError, ValueError) as error:
+            is_unsent = not first.has_begun and isinstance(error, _BEFORE_THE_FIRST_BYTE)
+            return Reply(is_unsent=is_unsent, because=_say(error))
+        return Reply(
+            status=response.status_code,
+            body=_parsed(response.content),
+            retry_after_seconds=retry_after(response.headers, datetime.now(UTC)),
+            because=f"HTTP {response.status_code}",
+        )
+
+    async def aclose(self) -> None:
+        """Close connections."""
+        await self._http.aclose()
+
+
+def retry_after(headers: Mapping[str, str], now: datetime) -> int | None:
+    """How long an answer asks us to stay away, in whole seconds; None when it says nothing readable."""
+    text = headers.get("retry-after", "").strip()
+    if text.isascii() and text.isdigit():
+        return min(int(text[:9]), 86_400)
+    try:
+        when = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    when = when if when.tzinfo else when.replace(tzinfo=UTC)
+    return min(max(0, int((when - now).total_seconds())), 86_400)
+
+
+def _parsed(content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _say(error: Exception) -> str:
+    # The text of some errors repeats what the peer sent; the kind is enough to act on.
+    return f"no answer: {type(error).__name__}"

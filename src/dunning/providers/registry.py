@@ -1,0 +1,36 @@
+"""Which adapter serves which provider: a map, so that nothing else ever asks by name. SPEC 12."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from dunning.errors import ConfigurationError
+from dunning.providers.base import PaymentProvider
+from dunning.providers.dodo import DodoProvider
+from dunning.settings import AccountSettings
+
+Factory = Callable[[AccountSettings], PaymentProvider]
+
+
+def _dodo(account: AccountSettings) -> PaymentProvider:
+    return DodoProvider(account.api_key, is_test=account.mode == "test", base_url=account.base_url)
+
+
+FACTORIES: Mapping[str, Factory] = {"dodo": _dodo}
+"""Adding a provider is one adapter and one line here."""
+
+
+def provider_for(account: AccountSettings) -> PaymentProvider:
+    """The adapter of one merchant account; the caller closes it.
+
+    Raises:
+        ConfigurationError: there is no adapter for the provider, or the credentials are of the other mode.
+    """
+    factory = FACTORIES.get(account.provider)
+    if factory is None:
+        known = ", ".join(sorted(FACTORIES))
+        raise ConfigurationError(f"no adapter for provider {account.provider!r} (there are: {known})")
+    try:
+        return factory(account)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from None
