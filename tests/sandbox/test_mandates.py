@@ -186,6 +186,19 @@ async def test_a_script_says_what_becomes_of_a_mandate_without_a_person(
         assert (await shop.settled(created["subscription_id"]))["error_code"] == "INSUFFICIENT_FUNDS"
 
 
+async def test_it_is_not_quiet_while_a_scripted_checkout_is_to_be_completed(shop: Shop) -> None:
+    await shop.control("scripts", subscription="ours-1", mandate="complete", delay=60)
+    body = {
+        "product_cart": [{"product_id": "p", "quantity": 1}],
+        "subscription_data": {"on_demand": {"mandate_only": True}},
+        "metadata": {"subscription": "ours-1"},
+    }
+    await shop.client.post("/checkouts", json=body)
+    for name, is_quiet in (("ours-1", False), ("ours-2", True)):
+        found = (await shop.client.get("/_sandbox/quiet", params={"subscription": name})).json()
+        assert found["quiet"] is is_quiet
+
+
 async def test_a_method_updated_on_hold_collects_the_debt_by_itself_without_our_metadata(
     shop: Shop, receiver: Receiver
 ) -> None:

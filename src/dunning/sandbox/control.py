@@ -210,5 +210,10 @@ async def quiet(
 
 
 def _subject(sandbox: Sandbox, name: str | None) -> str | None:
-    found = sandbox.book.find_subscription(name) if name else None
-    return found.subscription_id if found else name
+    """The provider's id under which work about this subscription is counted, also before it is in the books."""
+    if name is None:
+        return None
+    found = sandbox.book.find_subscription(name)
+    waiting = (link.subscription for link in sandbox.book.links.values())
+    expected = found or next((one for one in waiting if one is not None and one.reference == name), None)
+    return expected.subscription_id if expected else name

@@ -79,13 +79,16 @@ class RegisterSubscription(Control):
 
 
 class BindScript(Control):
-    """The future of the customer of one of our subscriptions, also before its mandate exists."""
+    """The future of the customer of one of our subscriptions, also before its mandate exists.
+
+    `delay`: machine seconds from the making of the mandate's link to what `mandate` says.
+    """
 
     subscription: str = Field(min_length=1)
     script: Words | None = None
     dues: PaymentWords | None = None
     mandate: MandateStory | None = None
-    delay: float = Field(default=0.0, ge=0, le=3600)
+    delay: float = Field(default=0.05, ge=0, le=3600)
 
 
 class PayLink(Control):
