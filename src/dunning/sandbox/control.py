@@ -210,7 +210,7 @@ async def quiet(
 
 
 def _subject(sandbox: Sandbox, name: str | None) -> str | None:
-    """The provider's id under which work about this subscription is counted, also before it is in the books."""
+    """The provider's id under which work about this one is counted, also before it is in the books."""
     if name is None:
         return None
     found = sandbox.book.find_subscription(name)
