@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -62,9 +61,7 @@ class Databases:
         from dunning.ledger import migrate
 
         await self._execute(sql.SQL("create database {}").format(sql.Identifier(_TEMPLATE)))
-        done = migrate(self.server.url_of(_TEMPLATE))
-        if inspect.isawaitable(done):
-            await done
+        await migrate(self.server.url_of(_TEMPLATE))
         self._has_template = True
 
     async def _execute(self, statement: sql.Composed) -> None:

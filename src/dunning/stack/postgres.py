@@ -10,6 +10,7 @@ import secrets
 import shutil
 import signal
 import stat
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -63,10 +64,8 @@ def installation(scratch: Path) -> Installation:
     return Installation(home / "bin", _UNPRIVILEGED)
 
 
-def prepare(scratch: Path, *, user: str, password: str, database: str) -> Installation:
+def prepare(scratch: Path, *, user: str, password: str) -> Installation:
     """Make the data directory `scratch/data` when it is not there yet; blocks for about a second."""
-    import subprocess
-
     found = installation(scratch)
     data = scratch / "data"
     if data.exists():
@@ -98,18 +97,18 @@ def prepare(scratch: Path, *, user: str, password: str, database: str) -> Instal
     return found
 
 
-def server_command(found: Installation, scratch: Path, port: int, options: Sequence[str] = FAST) -> list[str]:
-    """The command that serves `scratch/data` on 127.0.0.1 only."""
+def server_command(found: Installation, scratch: Path, arguments: Sequence[str]) -> list[str]:
+    """The command that serves `scratch/data` on 127.0.0.1 only; `arguments` hold the port."""
     return [
         str(found.programs / "postgres"),
-        f"--port={port}",
+        *arguments,
         "-D",
         str(scratch / "data"),
         "-c",
         "listen_addresses=127.0.0.1",
         "-c",
         f"unix_socket_directories={scratch}",
-        *options,
+        *FAST,
     ]
 
 
@@ -142,13 +141,11 @@ async def postgres_server() -> AsyncIterator[PostgresServer]:
     """A private server on a free port while the block lasts."""
     with private_directory("dunning-postgres-") as scratch:
         password = secrets.token_hex(8)
-        found = await asyncio.to_thread(
-            prepare, scratch, user="dunning", password=password, database="postgres"
-        )
+        found = await asyncio.to_thread(prepare, scratch, user="dunning", password=password)
         port = free_port()
         process = ManagedProcess(
             name="postgres",
-            command=server_command(found, scratch, port),
+            command=server_command(found, scratch, [f"--port={port}", "-c", "max_connections=200"]),
             environment={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C.UTF-8"},
             directory=scratch,
             log_file=scratch / "postgres.log",
