@@ -43,7 +43,9 @@ NOTICE = Options(
 LEDGER = Options(
     start_to_close_timeout=timedelta(seconds=10),
     retry_policy=RetryPolicy(
-        initial_interval=timedelta(milliseconds=200), backoff_coefficient=2.0, maximum_interval=timedelta(seconds=30)
+        initial_interval=timedelta(milliseconds=200),
+        backoff_coefficient=2.0,
+        maximum_interval=timedelta(seconds=30),
     ),
 )
 

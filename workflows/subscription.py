@@ -11,6 +11,7 @@ from collections.abc import Awaitable
 from datetime import datetime
 from typing import TypeVar
 
+from dunning.notices.models import NoticeOutcome, SendNoticeInput
 from temporalio import workflow
 from temporalio.common import SearchAttributeUpdate
 from temporalio.exceptions import ActivityError
@@ -26,8 +27,8 @@ from activities.names import (
     SEND_NOTICE,
     BeginCommandInput,
     EndMandateInput,
-    LoadInput,
     Loaded,
+    LoadInput,
     MandateInput,
     MandateResult,
 )
@@ -46,7 +47,6 @@ from dunning.domain.state import Obligation, State, prune
 from dunning.domain.step import Applied
 from dunning.hearing import facts_of
 from dunning.ledger.models import ChargeInput, LookUpInput, Record
-from dunning.notices.models import NoticeOutcome, SendNoticeInput
 from workflows import options
 from workflows.commands import CommandHandlers
 
@@ -214,6 +214,7 @@ class SubscriptionWorkflow(CommandHandlers):
             reference=self._s.reference or "",
             metadata={**self._s.terms.metadata, **obligation.metadata},
             business_at=self._now(),
+            is_method_attached=attempt.method == self._s.attached,
             carry=self._take_record(),
         )
         try:

@@ -1,0 +1,388 @@
+"""Charging once: admission, the moment before the first byte, and settlement. SPEC 13, 14.
+
+Lock order, everywhere: account gate, customer gate, attempt row. All leases are by the database's clock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, and_, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql import func
+
+from dunning.domain.attempts import Outcome, OutcomeKind
+from dunning.domain.base import Value
+from dunning.domain.declines import DeclineClass
+from dunning.errors import Conflict, NotFound
+from dunning.ledger.base import Part, append_event, machine_now
+from dunning.ledger.limits import Limits, free_slot, lock_account, lock_customer
+from dunning.ledger.models import Admission, ChargeInput, Claim, StoredAttempt
+from dunning.ledger.record import write_record
+from dunning.ledger.schema import attempts, method_verdicts
+
+LEASE = timedelta(seconds=90)
+"""Longer than the hard deadline of a whole charge call, pool wait included."""
+
+_HOLDING = ("started", "sent")
+_SETTLED = (OutcomeKind.SUCCEEDED, OutcomeKind.DECLINED, OutcomeKind.ABSENT)
+
+
+class ClaimLost(Conflict):
+    """The claim is no longer ours: the lease ended, or another owner took over. Nothing may be sent."""
+
+
+class Resending(Value):
+    """Whether an unclear attempt may be sent again under its key, and for how long after the first time."""
+
+    is_allowed: bool = False
+    ttl: timedelta | None = None
+
+
+class Attempts(Part):
+    """The rows of attempts."""
+
+    async def admit(
+        self, request: ChargeInput, *, owner: str, limits: Limits, resending: Resending | None = None
+    ) -> Admission:
+        """Claim the attempt, or say what to return instead. One transaction.
+
+        Raises:
+            Conflict: the same key was used for another amount, currency, method or trigger.
+        """
+        async with self._begin() as connection:
+            if request.carry is not None:
+                await write_record(connection, request.carry)
+            await lock_account(connection, request.account, limits)
+            await lock_customer(connection, request.account, request.customer)
+            now = await machine_now(connection)
+            row = await _locked(connection, request.attempt.key)
+            known = _known(row, request, now, resending or Resending()) if row is not None else None
+            if known is not None:
+                return Admission(outcome=known)
+            refused = await _refused_method(connection, request)
+            if refused is not None:
+                return Admission(outcome=refused)
+            free_at = await free_slot(
+                connection, request.account, request.customer, request.attempt.key, limits, now
+            )
+            if free_at is not None:
+                at, because = free_at
+                return Admission(outcome=_deferred(request, at - now, because))
+            return Admission(claim=await _claim(connection, request, row, owner, now))
+
+    async def mark_sent(self, claim: Claim) -> None:
+        """The first byte may leave after this has committed.
+
+        Raises:
+            ClaimLost: owner, epoch or lease no longer hold.
+        """
+        ours = and_(
+            attempts.c.key == claim.key,
+            attempts.c.owner == claim.owner,
+            attempts.c.epoch == claim.epoch,
+            attempts.c.status == "started",
+            attempts.c.lease_until > func.clock_timestamp(),
+        )
+        sent = (
+            update(attempts)
+            .where(ours)
+            .values(
+                status="sent",
+                sent_at=func.clock_timestamp(),
+                first_sent_at=func.coalesce(attempts.c.first_sent_at, func.clock_timestamp()),
+            )
+        )
+        async with self._begin() as connection:
+            result = await connection.execute(sent)
+            if result.rowcount != 1:
+                raise ClaimLost(f"attempt {claim.key}: another owner has taken over, or the lease ended")
+
+    async def settle(
+        self, key: str, outcome: Outcome, *, claim: Claim | None = None, latency_ms: int | None = None
+    ) -> Outcome:
+        """Write what the attempt came to; what was written first stays, and is returned.
+
+        A success found after a decline or a proved absence is kept beside it, told to the backend, and
+        returned: a payment always wins. With a `claim`, unsettled outcomes are written only while it is ours.
+
+        Raises:
+            NotFound: no such attempt.
+        """
+        async with self._begin() as connection:
+            row = await _locked(connection, key)
+            if row is None:
+                raise NotFound(f"attempt {key} is not in the ledger")
+            if row.settled_at is not None:
+                return await _settle_late(connection, row, outcome)
+            if outcome.kind not in _SETTLED:
+                return await _unsettled(connection, row, outcome, claim)
+            values = _columns(outcome)
+            if latency_ms is not None:
+                values["latency_ms"] = latency_ms
+            values |= {
+                "status": "settled",
+                "settled_at": func.clock_timestamp(),
+                "lease_until": func.clock_timestamp(),
+            }
+            await connection.execute(update(attempts).where(attempts.c.key == key).values(**values))
+            if outcome.klass is DeclineClass.HARD:
+                await _condemn(connection, row, outcome)
+            await _tell(connection, row, outcome, is_late=False)
+            return outcome
+
+    async def release(self, claim: Claim) -> None:
+        """Certain that nothing was charged: the same attempt may be sent again later, under the same key."""
+        values = {
+            "status": "started",
+            "sent_at": None,
+            "lease_until": func.clock_timestamp(),
+            "epoch": attempts.c.epoch + 1,
+        }
+        ours = and_(
+            attempts.c.key == claim.key, attempts.c.owner == claim.owner, attempts.c.epoch == claim.epoch
+        )
+        async with self._begin() as connection:
+            await connection.execute(
+                update(attempts).where(ours, attempts.c.settled_at.is_(None)).values(**values)
+            )
+
+    async def attempt(self, key: str) -> StoredAttempt | None:
+        """One attempt, or None."""
+        async with self._begin() as connection:
+            row = (await connection.execute(select(attempts).where(attempts.c.key == key))).first()
+        return _stored(row) if row is not None else None
+
+    async def attempt_by_payment(self, account: str, payment_id: str) -> StoredAttempt | None:
+        """The attempt that a provider's payment belongs to."""
+        found = and_(attempts.c.account == account, attempts.c.provider_payment_id == payment_id)
+        async with self._begin() as connection:
+            row = (await connection.execute(select(attempts).where(found))).first()
+        return _stored(row) if row is not None else None
+
+    async def attempts_of(self, account: str, subscription: str) -> list[StoredAttempt]:
+        """Every attempt of a subscription, oldest first."""
+        query = (
+            select(attempts)
+            .where(attempts.c.account == account, attempts.c.subscription == subscription)
+            .order_by(attempts.c.generation, attempts.c.planned_at, attempts.c.recorded_at)
+        )
+        async with self._begin() as connection:
+            return [_stored(row) for row in await connection.execute(query)]
+
+    async def has_open_rows(self, account: str, subscription: str) -> bool:
+        """Whether an attempt of the subscription is under a live lease."""
+        live = select(attempts.c.key).where(
+            attempts.c.account == account,
+            attempts.c.subscription == subscription,
+            attempts.c.settled_at.is_(None),
+            attempts.c.status.in_(_HOLDING),
+            attempts.c.lease_until > func.clock_timestamp(),
+        )
+        async with self._begin() as connection:
+            return (await connection.execute(live.limit(1))).first() is not None
+
+    async def has_live_lease(self, key: str) -> bool:
+        """Whether an owner still has the attempt in hand."""
+        live = select(attempts.c.key).where(
+            attempts.c.key == key,
+            attempts.c.status.in_(_HOLDING),
+            attempts.c.lease_until > func.clock_timestamp(),
+        )
+        async with self._begin() as connection:
+            return (await connection.execute(live)).first() is not None
+
+    async def live_leases(self, account: str) -> int:
+        """How many charges of an account are under way."""
+        live = select(func.count()).where(
+            attempts.c.account == account,
+            attempts.c.status.in_(_HOLDING),
+            attempts.c.lease_until > func.clock_timestamp(),
+        )
+        async with self._begin() as connection:
+            return int((await connection.execute(live)).scalar_one())
+
+
+async def _locked(connection: AsyncConnection, key: str) -> Row[Any] | None:
+    return (await connection.execute(select(attempts).where(attempts.c.key == key).with_for_update())).first()
+
+
+def _known(row: Row[Any], request: ChargeInput, now: datetime, resending: Resending) -> Outcome | None:
+    """What to return for a row that exists; None when this owner may claim it."""
+    asked = (request.amount, request.currency, request.attempt.method, request.attempt.trigger.value)
+    if (row.amount, row.currency, row.method, row.trigger) != asked and row.first_sent_at is not None:
+        raise Conflict(
+            f"attempt {row.key}: amount, currency, method or trigger differ from what was sent under this key"
+        )
+    if row.settled_at is not None:
+        late = row.late_outcome or row.outcome
+        return Outcome.model_validate(late)
+    if row.status == "pending":
+        return Outcome(
+            kind=OutcomeKind.PENDING,
+            at=request.business_at,
+            provider_payment_id=row.provider_payment_id,
+            because="the provider has not settled it yet",
+        )
+    if row.status in _HOLDING and row.lease_until > now:
+        return _deferred(request, row.lease_until - now, "another worker has this attempt in hand")
+    if row.sent_at is None:
+        return None
+    if _may_resend(row, now, resending):
+        return None
+    return Outcome(
+        kind=OutcomeKind.UNKNOWN,
+        at=request.business_at,
+        because="it was sent, and the answer is not known: it is looked up, never sent again",
+    )
+
+
+def _may_resend(row: Row[Any], now: datetime, resending: Resending) -> bool:
+    if not resending.is_allowed:
+        return False
+    return resending.ttl is None or now - row.first_sent_at < resending.ttl
+
+
+def _deferred(request: ChargeInput, wait: timedelta, because: str) -> Outcome:
+    """Put off by a machine-clock wait, told in business time."""
+    until = request.business_at + max(wait, timedelta(seconds=1))
+    return Outcome(kind=OutcomeKind.DEFERRED, at=request.business_at, until=until, because=because)
+
+
+async def _refused_method(connection: AsyncConnection, request: ChargeInput) -> Outcome | None:
+    dead = select(method_verdicts.c.raw_code).where(
+        method_verdicts.c.account == request.account,
+        method_verdicts.c.customer_id == request.customer,
+        method_verdicts.c.token == request.attempt.method,
+    )
+    row = (await connection.execute(dead)).first()
+    if row is None:
+        return None
+    return Outcome(
+        kind=OutcomeKind.METHOD_REFUSED,
+        at=request.business_at,
+        raw_code=row.raw_code,
+        klass=DeclineClass.HARD,
+        because="the method was declined for good for this customer before",
+    )
+
+
+async def _claim(
+    connection: AsyncConnection, request: ChargeInput, row: Row[Any] | None, owner: str, now: datetime
+) -> Claim:
+    attempt = request.attempt
+    epoch = 1 if row is None else row.epoch + 1
+    values = {
+        "account": request.account,
+        "subscription": request.subscription,
+        "generation": request.generation,
+        "obligation": request.obligation,
+        "number": attempt.number,
+        "customer_id": request.customer,
+        "amount": request.amount,
+        "currency": request.currency,
+        "method": attempt.method,
+        "trigger": attempt.trigger.value,
+        "retry_of": attempt.retry_of,
+        "planned_at": attempt.planned_at,
+        "business_at": request.business_at,
+        "status": "started",
+        "owner": owner,
+        "epoch": epoch,
+        "lease_until": now + LEASE,
+        "sent_at": None,
+    }
+    upsert = insert(attempts).values(key=attempt.key, **values)
+    await connection.execute(upsert.on_conflict_do_update(index_elements=["key"], set_=values))
+    return Claim(key=attempt.key, owner=owner, epoch=epoch)
+
+
+def _columns(outcome: Outcome) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "outcome": outcome.model_dump(mode="json"),
+        "raw_code": outcome.raw_code,
+        "decline_class": outcome.klass.value if outcome.klass is not None else None,
+        "rule": outcome.rule,
+    }
+    if outcome.provider_payment_id is not None:
+        values["provider_payment_id"] = outcome.provider_payment_id
+    return values
+
+
+async def _unsettled(
+    connection: AsyncConnection, row: Row[Any], outcome: Outcome, claim: Claim | None
+) -> Outcome:
+    """Pending and unknown hold no slot: the lease ends. SPEC 13."""
+    if claim is not None and (row.owner, row.epoch) != (claim.owner, claim.epoch):
+        return outcome
+    status = "pending" if outcome.kind is OutcomeKind.PENDING else "unknown"
+    if row.status == "pending" and status == "unknown":
+        return outcome
+    values = {**_columns(outcome), "status": status, "lease_until": func.clock_timestamp()}
+    await connection.execute(update(attempts).where(attempts.c.key == row.key).values(**values))
+    return outcome
+
+
+async def _settle_late(connection: AsyncConnection, row: Row[Any], outcome: Outcome) -> Outcome:
+    recorded = Outcome.model_validate(row.outcome)
+    if row.late_outcome is not None:
+        return Outcome.model_validate(row.late_outcome)
+    if outcome.kind is not OutcomeKind.SUCCEEDED or recorded.kind is OutcomeKind.SUCCEEDED:
+        return recorded
+    values: dict[str, Any] = {"late_outcome": outcome.model_dump(mode="json")}
+    if outcome.provider_payment_id is not None:
+        values["provider_payment_id"] = outcome.provider_payment_id
+    await connection.execute(update(attempts).where(attempts.c.key == row.key).values(**values))
+    await _tell(connection, row, outcome, is_late=True)
+    return outcome
+
+
+async def _condemn(connection: AsyncConnection, row: Row[Any], outcome: Outcome) -> None:
+    """Never again with this method, by any subscription of that customer. SPEC 7."""
+    verdict = insert(method_verdicts).values(
+        account=row.account,
+        customer_id=row.customer_id,
+        token=row.method,
+        raw_code=outcome.raw_code,
+        attempt_key=row.key,
+    )
+    await connection.execute(verdict.on_conflict_do_nothing())
+
+
+async def _tell(connection: AsyncConnection, row: Row[Any], outcome: Outcome, *, is_late: bool) -> None:
+    """`payment.*` in the transaction that settles the attempt. SPEC 10."""
+    if outcome.kind is OutcomeKind.ABSENT:
+        return
+    is_paid = outcome.kind is OutcomeKind.SUCCEEDED
+    type_ = "payment.succeeded" if is_paid else "payment.failed"
+    event_id = "evt_" + hashlib.sha256(f"{row.key}/{type_}".encode()).hexdigest()[:32]
+    await append_event(
+        connection,
+        account=row.account,
+        subscription=row.subscription,
+        event_id=event_id,
+        type_=type_,
+        at=outcome.at,
+        data={
+            "obligation": row.obligation,
+            "attempt": row.number,
+            "trigger": row.trigger,
+            "key": row.key,
+            "amount": row.amount,
+            "currency": row.currency,
+            "payment_id": outcome.provider_payment_id or row.provider_payment_id,
+            "decline_class": outcome.klass.value if outcome.klass is not None else None,
+            "code": outcome.raw_code,
+            "late": is_late,
+        },
+    )
+
+
+def _stored(row: Row[Any]) -> StoredAttempt:
+    names = StoredAttempt.model_fields
+    values = {name: getattr(row, name) for name in names if name != "outcome"}
+    raw = row.late_outcome or row.outcome
+    return StoredAttempt(outcome=Outcome.model_validate(raw) if raw is not None else None, **values)

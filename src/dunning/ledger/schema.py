@@ -1,0 +1,220 @@
+"""The ledger's tables. SPEC 13. Changes come as migrations; `metadata` is what the newest one leaves."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Float,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.sql import func
+
+metadata = MetaData()
+
+_instant = DateTime(timezone=True)
+
+
+def _created(name: str = "recorded_at") -> Column[object]:
+    """The machine's clock: the database's, so that all processes share one."""
+    return Column(name, _instant, nullable=False, server_default=func.clock_timestamp())
+
+
+subscriptions = Table(
+    "subscriptions",
+    metadata,
+    Column("account", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("generation", Integer, nullable=False),
+    Column("terms", JSONB, nullable=False),
+    Column("fingerprint", Text, nullable=False),
+    Column("customer_id", Text, nullable=False),
+    Column("reference", Text),
+    Column("status", Text, nullable=False),
+    Column("is_open", Boolean, nullable=False),
+    Column("created_at", _instant, nullable=False),
+    _created(),
+    Index("subscriptions_by_reference", "account", "reference"),
+    Index("subscriptions_by_status", "account", "status"),
+)
+
+contacts = Table(
+    "contacts",
+    metadata,
+    Column("account", Text, primary_key=True),
+    Column("customer_id", Text, primary_key=True),
+    Column("contacts", JSONB, nullable=False),
+    _created("updated_at"),
+)
+
+snapshots = Table(
+    "snapshots",
+    metadata,
+    Column("account", Text, primary_key=True),
+    Column("subscription", Text, primary_key=True),
+    Column("generation", Integer, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("state", JSONB, nullable=False),
+    _created(),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("account", Text, nullable=False),
+    Column("subscription", Text, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("obligation", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("customer_id", Text, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("method", Text, nullable=False),
+    Column("trigger", Text, nullable=False),
+    Column("retry_of", Integer),
+    Column("planned_at", _instant, nullable=False),
+    Column("business_at", _instant, nullable=False),
+    # started: claimed; sent: the first byte may have left; pending, unknown: not settled; settled: for good
+    Column("status", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("lease_until", _instant, nullable=False),
+    Column("first_sent_at", _instant),
+    Column("sent_at", _instant),
+    Column("settled_at", _instant),
+    Column("outcome", JSONB),
+    Column("late_outcome", JSONB),
+    Column("raw_code", Text),
+    Column("decline_class", Text),
+    Column("rule", Text),
+    Column("provider_payment_id", Text),
+    Column("latency_ms", Integer),
+    _created(),
+    UniqueConstraint("account", "subscription", "generation", "obligation", "number"),
+    Index("attempts_by_subscription", "account", "subscription"),
+    Index("attempts_by_payment", "account", "provider_payment_id"),
+    Index(
+        "attempts_with_a_slot",
+        "account",
+        "customer_id",
+        "lease_until",
+        postgresql_where=Column("status", Text).in_(["started", "sent"]),
+    ),
+)
+
+method_verdicts = Table(
+    "method_verdicts",
+    metadata,
+    Column("account", Text, primary_key=True),
+    Column("customer_id", Text, primary_key=True),
+    Column("token", Text, primary_key=True),
+    Column("raw_code", Text),
+    Column("attempt_key", Text, nullable=False),
+    _created(),
+)
+
+account_gates = Table(
+    "account_gates",
+    metadata,
+    Column("account", Text, primary_key=True),
+    Column("tokens", Float, nullable=False),
+    Column("refilled_at", _instant, nullable=False),
+)
+
+customer_gates = Table(
+    "customer_gates",
+    metadata,
+    Column("account", Text, primary_key=True),
+    Column("customer_id", Text, primary_key=True),
+)
+
+commands = Table(
+    "commands",
+    metadata,
+    Column("account", Text, primary_key=True),
+    Column("command_id", Text, primary_key=True),
+    Column("subscription", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("command", JSONB, nullable=False),
+    Column("result", JSONB),
+    _created(),
+)
+
+inbox = Table(
+    "inbox",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("account", Text, nullable=False),
+    Column("message_id", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("raw_type", Text, nullable=False),
+    Column("reference", Text),
+    Column("subscription", Text),
+    Column("fact", JSONB, nullable=False),
+    _created("received_at"),
+    Column("signalled_at", _instant),
+    UniqueConstraint("account", "message_id"),
+    Index("inbox_unsignalled", "id", postgresql_where=Column("signalled_at", _instant).is_(None)),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("account", Text, nullable=False),
+    Column("subscription", Text, nullable=False),
+    Column("sequence", Integer, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("data", JSONB, nullable=False),
+    Column("created_at", _instant, nullable=False),
+    _created(),
+    Column("delivered_at", _instant),
+    Column("undelivered_at", _instant),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("next_at", _instant, nullable=False, server_default=func.clock_timestamp()),
+    UniqueConstraint("account", "subscription", "sequence"),
+    Index(
+        "outbox_waiting",
+        "account",
+        "next_at",
+        postgresql_where=Column("delivered_at", _instant).is_(None),
+    ),
+)
+
+sequences = Table(
+    "sequences",
+    metadata,
+    Column("account", Text, primary_key=True),
+    Column("subscription", Text, primary_key=True),
+    Column("last", Integer, nullable=False),
+)
+
+notices = Table(
+    "notices",
+    metadata,
+    Column("account", Text, primary_key=True),
+    Column("subscription", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("channel", Text, primary_key=True),
+    Column("occasion", Text, nullable=False),
+    Column("planned_at", _instant, nullable=False),
+    # planned, sending, sent, dropped, failed, unclear, skipped
+    Column("status", Text, nullable=False),
+    Column("because", Text, nullable=False),
+    Column("outcome", Text),
+    Column("provider_id", Text),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("lease_until", _instant),
+    Column("sent_at", _instant),
+    _created(),
+)
