@@ -1,14 +1,20 @@
 """The instants of retries: one rule, pure arithmetic. SPEC 6.
 
-The next rung is due on the UTC date of its base plus the gap in days, at the anchor's time of day; one day later
-if that would be sooner than the gap minus 12 hours.
+The next rung is due on the UTC date of its base plus the gap in days, at the anchor's time of day; one day
+later if that would be sooner than the gap minus 12 hours.
+
+All instants that come in and go out are real ones; `spread` (SPEC 6) is taken off before the rule is applied
+and put on again after it, so that a spread ladder is the same ladder, later.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
+from itertools import pairwise
+
+from pydantic import Field
 
 from dunning.domain.base import Value
 
@@ -21,7 +27,25 @@ TOO_CLOSE = timedelta(hours=24)
 ADVICE_TOLERANCE = timedelta(minutes=10)
 """A rung may be planned so much before an advised wait ends; the attempt itself never starts before it."""
 
+NO_SPREAD = timedelta(0)
+
 _DAY = timedelta(days=1)
+
+
+class Rung(Value):
+    """One planned retry. `index` counts from 1; `days` after the first attempt, cumulative."""
+
+    index: int = Field(ge=1)
+    days: int = Field(ge=1)
+
+
+class PlannedRung(Value):
+    """A rung with its instant, and why then."""
+
+    index: int
+    days: int
+    at: datetime
+    because: str
 
 
 class Base(Value):
@@ -40,6 +64,19 @@ class Planned(Value):
     because: str
 
 
+def rungs_of(days: Sequence[int]) -> tuple[Rung, ...]:
+    """The rungs of a policy's cumulative days; `ValueError` unless they increase strictly from 1 or more."""
+    rungs = tuple(Rung(index=index, days=day) for index, day in enumerate(days, start=1))
+    if any(later.days <= before.days for before, later in pairwise(rungs)):
+        raise ValueError(f"days of a ladder must increase strictly, were {list(days)}")
+    return rungs
+
+
+def uniform_days(interval_count: int, total: int) -> tuple[int, ...]:
+    """The cumulative days of `total` retries `interval_count` days apart: 3 and 3 give 3, 6, 9. SPEC L6."""
+    return tuple(interval_count * rung for rung in range(1, total + 1))
+
+
 def effective_base(base: Base) -> datetime:
     """The planned instant; the actual one if the attempt ran 12 hours late or more.
 
@@ -48,45 +85,79 @@ def effective_base(base: Base) -> datetime:
     return base.ran_at if base.ran_at - base.planned_at >= LATE else base.planned_at
 
 
-def at_time_of(day: datetime, anchor: datetime) -> datetime:
-    """The UTC date of `day` at the UTC time of day of `anchor`."""
-    time = anchor.astimezone(UTC).timetz()
-    return datetime.combine(day.astimezone(UTC).date(), time)
+def at_time_of(day: datetime, anchor: datetime | time) -> datetime:
+    """The UTC date of `day` at the UTC time of day of `anchor` (an instant, or a time of day in UTC)."""
+    clock = anchor.astimezone(UTC).timetz() if isinstance(anchor, datetime) else anchor.replace(tzinfo=UTC)
+    return datetime.combine(day.astimezone(UTC).date(), clock)
 
 
 def rung_instant(
     base: Base,
     days: int,
-    anchor: datetime,
+    anchor: datetime | time,
+    *,
     not_before: datetime | None = None,
     others: Sequence[datetime] = (),
+    spread: timedelta = NO_SPREAD,
 ) -> Planned:
-    """When the rung with cumulative `days` is due.
+    """When the rung with cumulative `days` is due. SPEC 6, the rule.
 
     Args:
-        anchor: its UTC time of day is kept.
-        not_before: the end of an advised wait.
-        others: actual instants of the obligation's attempts of other triggers.
+        base: the attempt that the gap is counted from.
+        days: more than the base's own; otherwise `ValueError`.
+        anchor: its UTC time of day is kept; without the spread.
+        not_before: the end of an advised wait: decline time plus wait.
+        others: actual instants of the obligation's attempts that are no base.
+        spread: how much later every instant of the subscription is.
     """
-    start = effective_base(base)
+    if days <= base.days:
+        raise ValueError(f"days: must be later than the base's day {base.days}, was {days}")
+    start = effective_base(base) - spread
     gap = timedelta(days=days - base.days)
     at = at_time_of(start + gap, anchor)
     because = f"day {days} of the ladder"
     if at - start < gap - LATE:
         at += _DAY
-        because += f", one day later: {at - _DAY:%H:%M} would be too soon after the attempt before"
-    if any(timedelta(0) <= at - other < TOO_CLOSE for other in others):
+        because += f", one day later: {gap.days} days after its base, {at:%H:%M} UTC would be too soon"
+    if any(timedelta(0) <= at + spread - other < TOO_CLOSE for other in others):
         at += _DAY
         because += ", one day later: another attempt was made less than 24 hours before"
+    at += spread
     if not_before is None or at >= not_before:
         return Planned(at=at, because=because)
-    advised = at_time_of(not_before, anchor)
-    while advised < not_before - ADVICE_TOLERANCE:
-        advised += _DAY
-    while advised - _DAY >= max(at, not_before - ADVICE_TOLERANCE):
-        advised -= _DAY
     because += f", moved by an advised wait until {not_before:%Y-%m-%d %H:%M:%S} UTC"
-    return Planned(at=max(at, advised), not_before=not_before, because=because)
+    return Planned(at=_advised(at, not_before), not_before=not_before, because=because)
+
+
+def _advised(at: datetime, not_before: datetime) -> datetime:
+    """The first instant, whole days after `at`, that is not more than 10 minutes before the wait ends."""
+    short = not_before - ADVICE_TOLERANCE - at
+    whole_days = -(-short // _DAY)  # rounded up
+    return at + max(whole_days, 0) * _DAY
+
+
+def remaining_plan(
+    base: Base,
+    rungs: Sequence[Rung],
+    anchor: datetime | time,
+    *,
+    not_before: datetime | None = None,
+    others: Sequence[datetime] = (),
+    spread: timedelta = NO_SPREAD,
+) -> tuple[PlannedRung, ...]:
+    """The whole ladder ahead, if every next attempt ran exactly on its plan: for windows, warnings, preview.
+
+    Rungs up to the base's day are left out. An advised wait moves the first rung; later ones keep their gaps.
+    """
+    plan: list[PlannedRung] = []
+    for rung in rungs:
+        if rung.days <= base.days:
+            continue
+        planned = rung_instant(base, rung.days, anchor, not_before=not_before, others=others, spread=spread)
+        plan.append(PlannedRung(index=rung.index, days=rung.days, at=planned.at, because=planned.because))
+        ran_at = max(planned.at, planned.not_before or planned.at)
+        base, not_before = Base(planned_at=planned.at, ran_at=ran_at, days=rung.days), None
+    return tuple(plan)
 
 
 def spread_of(subscription: str, spread_seconds: int) -> timedelta:
