@@ -1,0 +1,35 @@
+"""What is asked of a notice's sending, and what came of it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import Field
+
+from dunning.domain.base import Value
+from dunning.domain.messages import PlannedNotice
+
+
+class SendNoticeInput(Value):
+    """Send one notice on all its channels. Contacts are read from the ledger when sending. SPEC 11."""
+
+    account: str
+    subscription: str
+    generation: int
+    customer: str
+    notice: PlannedNotice
+    description: str
+    business_at: datetime
+
+
+class NoticeOutcome(Value):
+    """What came of it. `retry_at` (business time): a channel is down, nothing else is; try again then.
+
+    Attributes:
+        channels: per channel a status: sent, skipped, failed, unclear, waiting.
+    """
+
+    is_sent: bool
+    because: str = ""
+    retry_at: datetime | None = None
+    channels: dict[str, str] = Field(default_factory=dict)
