@@ -1,205 +1,269 @@
-"""Rules that span fields of a subscription. SPEC 4, 7, 12.
+"""Rules between fields of a subscription, each with the fields that it reads. SPEC 4, 11, 12.
 
-They work on the raw document, so that they are reported together with faults of single fields; a rule whose
-fields are not of the right shape stays silent, because the shape is reported already.
+A rule whose fields were refused already is not run: it would complain about a stand-in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
-from pydantic import ValidationError
-
-from dunning.domain.money import is_currency
-from dunning.domain.terms import OPTIONS_OF, Provider
-
-Broken = tuple[str, str, Any]
-"""(field, rule, value)."""
-
-METADATA_LIMITS = {"dodo": 50 - 6, "xendit": 50, "omise": 50, "google_play": 0}
-"""Pairs a backend may give; on Dodo six of the fifty are ours (attempt key, number, instants, references)."""
-
-MINIMUM_AMOUNTS = {"dodo": {"USD": 50, "EUR": 50, "GBP": 50}, "omise": {"THB": 2000}}
-"""Smallest charge per provider and currency, where the contract states one; minor units."""
-
-LINK_PROVIDERS = frozenset({"dodo", "xendit"})
-"""Providers that can make a mandate link, so that payment methods may be empty."""
+from dunning.domain.fields import BrokenRule
+from dunning.domain.limits import LIMITS, Limits
+from dunning.domain.money import format_amount
+from dunning.domain.options import DodoOptions
+from dunning.domain.terms import (
+    Collection,
+    FailedCycleAction,
+    ImmediateAction,
+    OnHardDecline,
+    Role,
+    Subscription,
+)
 
 
-def broken_rules(data: Mapping[str, Any]) -> list[Broken]:
-    """Every rule that the document breaks, in a fixed order."""
-    found: list[Broken] = []
-    for rule in _RULES:
-        try:
-            found.extend(rule(data))
-        except (TypeError, AttributeError, KeyError, ValueError):
-            continue
-    return found
+class Given(NamedTuple):
+    """What rules look at: the subscription, and the instant (business time) from which it is to run."""
+
+    subscription: Subscription
+    at: datetime | None
+
+    @property
+    def limits(self) -> Limits:
+        """The chosen provider's own."""
+        return LIMITS[self.subscription.provider.value]
 
 
-def _items(data: Mapping[str, Any]) -> Iterator[Broken]:
-    items = data["items"]
-    bases = sum(1 for item in items if item["role"] == "base")
+class Rule(NamedTuple):
+    """A check, and the fields that it reads."""
+
+    check: Callable[[Given], Iterator[BrokenRule]]
+    reads: tuple[str, ...]
+
+
+RULES: list[Rule] = []
+
+Check = Callable[[Given], Iterator[BrokenRule]]
+
+
+def _reads(*fields: str) -> Callable[[Check], Check]:
+    def register(check: Check) -> Check:
+        RULES.append(Rule(check, fields))
+        return check
+
+    return register
+
+
+@_reads("items")
+def _one_base_item(given: Given) -> Iterator[BrokenRule]:
+    bases = sum(1 for item in given.subscription.items if item.role is Role.BASE)
     if bases != 1:
-        yield "items", "must have exactly one item with role base", bases
-    total = sum(item.get("quantity", 1) * item["unit_amount"] for item in items)
-    if total <= 0:
-        yield "items", "must amount to more than 0", total
-    minimum = MINIMUM_AMOUNTS.get(data["provider"], {}).get(data["currency"])
-    if minimum is not None and 0 < total < minimum:
-        yield "items", f"must amount to at least {minimum} {data['currency']} at {data['provider']}", total
+        yield BrokenRule("items", "must hold exactly one item with role base", f"{bases} base items")
 
 
-def _currency(data: Mapping[str, Any]) -> Iterator[Broken]:
-    if len(data["currency"]) == 3 and not is_currency(data["currency"]):
-        yield "currency", "must be an ISO 4217 currency", data["currency"]
+@_reads("items")
+def _each_product_once(given: Given) -> Iterator[BrokenRule]:
+    yield from _repeated("items", "product_id", [item.product_id for item in given.subscription.items])
 
 
-def _provider(data: Mapping[str, Any]) -> Iterator[Broken]:
-    provider, collection = data["provider"], data.get("collection", "engine")
-    if provider == "dodo" and collection != "engine":
-        yield "collection", "must be engine for dodo", collection
-    if provider == "google_play" and collection != "provider":
-        yield "collection", "must be provider for google_play", collection
+@_reads("payment_methods")
+def _each_method_once(given: Given) -> Iterator[BrokenRule]:
+    yield from _repeated("payment_methods", "token", [m.token for m in given.subscription.payment_methods])
 
 
-def _provider_options(data: Mapping[str, Any]) -> Iterator[Broken]:
-    options = data.get("provider_options", {})
-    try:
-        OPTIONS_OF[Provider(data["provider"])].model_validate(options)
-    except ValidationError as refused:
-        for error in refused.errors(include_url=False):
-            place = ".".join(str(part) for part in ("provider_options", *error["loc"]))
-            value = None if error["type"] == "missing" else error["input"]
-            yield place, f"{error['msg'].lower()} (for {data['provider']})", value
-    if data["provider"] == "dodo" and not (options.get("product_id") or options.get("subscription_id")):
-        yield "provider_options", "must have product_id or subscription_id for dodo", sorted(options)
+def _repeated(field: str, name: str, values: list[str]) -> Iterator[BrokenRule]:
+    counts = Counter(values)
+    seen: set[str] = set()
+    for place, value in enumerate(values):
+        if counts[value] > 1 and value in seen:
+            yield BrokenRule(f"{field}.{place}.{name}", "must be unique", value)
+        seen.add(value)
 
 
-def _collection(data: Mapping[str, Any]) -> Iterator[Broken]:
-    if data.get("collection") == "provider" and data.get("on_hard_decline") == "FAIL_CYCLE":
-        action = data.get("failed_cycle_action", "STOP")
-        if action != "STOP":
-            yield "on_hard_decline", "FAIL_CYCLE with collection provider needs failed_cycle_action STOP", action
+@_reads("payment_methods")
+def _a_method_is_still_valid(given: Given) -> Iterator[BrokenRule]:
+    methods = given.subscription.payment_methods
+    at = given.at or given.subscription.created_at
+    if methods and at is not None and all(method.is_expired(at) for method in methods):
+        rule = f"must hold a method that has not expired by {at:%Y-%m-%d}"
+        yield BrokenRule("payment_methods", rule, [method.expires for method in methods])
 
 
-def _methods(data: Mapping[str, Any]) -> Iterator[Broken]:
-    methods = data.get("payment_methods", [])
-    if not methods and data["provider"] not in LINK_PROVIDERS:
-        yield "payment_methods", f"must not be empty: {data['provider']} has no mandate link", []
-    tokens = [m["token"] for m in methods]
-    for token in sorted({t for t in tokens if tokens.count(t) > 1}):
-        yield "payment_methods", "must not repeat a token", token
-    if methods and data["provider"] == "dodo" and not data.get("provider_options", {}).get("subscription_id"):
-        yield "provider_options.subscription_id", "must name the mandate that the payment methods belong to", None
-
-
-def _schedule_on(data: Mapping[str, Any]) -> Iterator[Broken]:
-    schedule = data["schedule"]
-    on, interval = schedule.get("on"), schedule["interval"]
-    if on is None:
-        return
-    if on.get("weekdays") is not None and interval != "WEEK":
-        yield "schedule.on.weekdays", "needs interval WEEK", interval
-    if (on.get("days_of_month") is not None or on.get("weekday_of_month") is not None) and interval not in ("MONTH", "YEAR"):
-        yield "schedule.on", "days of a month need interval MONTH or YEAR", interval
-
-
-def _schedule_order(data: Mapping[str, Any]) -> Iterator[Broken]:
-    schedule = data["schedule"]
-    end = _instant(schedule.get("end_at"))
-    for name in ("start_at", "trial_ends_at", "anchor_at"):
-        start = _instant(schedule.get(name))
-        if end is not None and start is not None and end < start:
-            yield "schedule.end_at", f"must not be before {name}", schedule["end_at"]
-    total, committed = schedule.get("total_cycles"), schedule.get("commitment_cycles")
-    if total is not None and committed is not None and committed > total:
-        yield "schedule.commitment_cycles", "must not exceed total_cycles", committed
-
-
-def _instant(value: Any) -> datetime | None:
-    if value is None or isinstance(value, datetime):
-        return value
-    return datetime.fromisoformat(value.replace("Z", "+00:00"))
-
-
-def _retry(data: Mapping[str, Any]) -> Iterator[Broken]:
-    retry = data.get("retry")
-    if retry is None:
-        return
-    days = retry.get("ladder_days")
-    uniform = [retry.get(name) for name in ("interval", "interval_count", "total")]
-    if days is not None and any(v is not None for v in uniform):
-        yield "retry", "must have either ladder_days, or interval, interval_count and total", sorted(retry)
-    if any(v is not None for v in uniform) and any(v is None for v in uniform):
-        yield "retry", "must have interval, interval_count and total together", sorted(retry)
-    if uniform[0] is not None and uniform[0] != "DAY":
-        yield "retry.interval", "must be DAY", uniform[0]
-    if days is not None and (any(d < 1 for d in days) or list(days) != sorted(set(days))):
-        yield "retry.ladder_days", "must be strictly increasing days from 1", list(days)
-    rungs = len(days) if days is not None else (uniform[2] if uniform[2] is not None else 3)
-    attempts = retry.get("max_attempts", rungs + 1) or rungs + 1
-    if attempts > 4 and not retry.get("allow_more_than_4", False):
-        yield "retry.max_attempts", "above 4 needs allow_more_than_4: true", attempts
-
-
-def _told(data: Mapping[str, Any]) -> Iterator[Broken]:
-    told = data.get("failed_attempt_notifications")
-    if told is not None and any(n < 1 for n in told):
-        yield "failed_attempt_notifications", "must be attempt numbers from 1", list(told)
-
-
-def _reachable(data: Mapping[str, Any]) -> Iterator[Broken]:
-    customer = data["customer"]
-    contact = {"WHATSAPP": "phone", "SMS": "phone", "EMAIL": "email"}
-    for occasion, channels in data.get("notifications", {}).items():
-        for channel in channels:
-            needed = contact.get(channel)
-            if needed is not None and not customer.get(needed):
-                yield f"customer.{needed}", f"is needed: {occasion} is to be told by {channel}", None
-
-
-def _zone(data: Mapping[str, Any]) -> Iterator[Broken]:
-    zone = data["customer"].get("time_zone")
-    if zone is None:
-        return
+@_reads("customer.time_zone")
+def _the_zone_exists(given: Given) -> Iterator[BrokenRule]:
+    zone = given.subscription.customer.time_zone
     try:
         ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError):
-        yield "customer.time_zone", "must be an IANA time zone", zone
+    except (OSError, ValueError):
+        yield BrokenRule("customer.time_zone", "must be a zone of the IANA database, like Asia/Jakarta", zone)
 
 
-def _metadata(data: Mapping[str, Any]) -> Iterator[Broken]:
-    limit = METADATA_LIMITS[data["provider"]]
-    pairs = len(data.get("metadata", {}))
-    if pairs > limit:
-        yield "metadata", f"must have at most {limit} pairs at {data['provider']}", pairs
-    for key, value in data.get("metadata", {}).items():
-        if len(key) > 40 or (isinstance(value, str) and len(value) > 500):
-            yield f"metadata.{key}", "keys have at most 40 characters and values 500", len(str(value))
+@_reads("notifications", "customer.email", "customer.phone", "customer.opt_in")
+def _notices_can_arrive(given: Given) -> Iterator[BrokenRule]:
+    contacts = given.subscription.contacts()
+    for occasion, channels in given.subscription.notifications.items():
+        if len(set(channels)) < len(channels):
+            yield BrokenRule(f"notifications.{occasion.value}", "must name each channel once", list(channels))
+        if channels and not any(contacts.reach(channel) for channel in channels):
+            rule = (
+                "needs a reachable channel: EMAIL takes customer.email; WHATSAPP and SMS take customer.phone "
+                "and customer.opt_in for that channel"
+            )
+            yield BrokenRule(f"notifications.{occasion.value}", rule, [channel.value for channel in channels])
 
 
-def _window(data: Mapping[str, Any]) -> Iterator[Broken]:
-    if data.get("notice_before_charge_hours") and "upcoming_charge" not in data.get("notifications", {}):
-        yield "notifications.upcoming_charge", "needs a channel when notice_before_charge_hours is set", None
+@_reads("failed_attempt_notifications", "retry")
+def _told_attempts_exist(given: Given) -> Iterator[BrokenRule]:
+    told = given.subscription.failed_attempt_notifications or ()
+    allowed = given.subscription.retry.attempts_allowed
+    for place, number in enumerate(told):
+        if number > allowed:
+            rule = f"must be an attempt that can happen: 1 to {allowed}"
+            yield BrokenRule(f"failed_attempt_notifications.{place}", rule, number)
+        elif number in told[:place]:
+            yield BrokenRule(f"failed_attempt_notifications.{place}", "must be unique", number)
 
 
-_RULES: tuple[Callable[[Mapping[str, Any]], Iterator[Broken]], ...] = (
-    _items,
-    _currency,
-    _provider,
-    _provider_options,
-    _collection,
-    _methods,
-    _schedule_on,
-    _schedule_order,
-    _retry,
-    _told,
-    _reachable,
-    _zone,
-    _metadata,
-    _window,
-)
+# --- the provider's side ---------------------------------------------------------------------------
+
+
+@_reads("provider", "provider_options")
+def _options_are_the_providers(given: Given) -> Iterator[BrokenRule]:
+    provider = given.subscription.provider.value
+    if given.subscription.provider_options.provider != provider:
+        rule = f"must be the options of {provider}"
+        yield BrokenRule("provider_options.provider", rule, given.subscription.provider_options.provider)
+
+
+@_reads("provider", "collection")
+def _who_collects(given: Given) -> Iterator[BrokenRule]:
+    collection = given.subscription.collection.value
+    if collection not in given.limits.collections:
+        rule = f"must be {' or '.join(given.limits.collections)} for {given.subscription.provider.value}"
+        yield BrokenRule("collection", rule, collection)
+
+
+@_reads("collection", "on_hard_decline", "failed_cycle_action")
+def _fail_cycle_stops_the_providers_plan(given: Given) -> Iterator[BrokenRule]:
+    subscription = given.subscription
+    is_failing = subscription.on_hard_decline is OnHardDecline.FAIL_CYCLE
+    is_stopping = subscription.failed_cycle_action is FailedCycleAction.STOP
+    if subscription.collection is Collection.PROVIDER and is_failing and not is_stopping:
+        rule = "FAIL_CYCLE with collection provider needs failed_cycle_action STOP"
+        yield BrokenRule("on_hard_decline", rule, subscription.on_hard_decline.value)
+
+
+@_reads("provider", "currency")
+def _the_provider_takes_the_currency(given: Given) -> Iterator[BrokenRule]:
+    currencies = given.limits.currencies
+    if currencies is not None and given.subscription.currency not in currencies:
+        rule = f"must be a currency that {given.subscription.provider.value} takes"
+        yield BrokenRule("currency", rule, given.subscription.currency)
+
+
+@_reads("provider", "currency", "items")
+def _the_provider_takes_the_amount(given: Given) -> Iterator[BrokenRule]:
+    currency = given.subscription.currency
+    yield from amount_faults(given.limits, given.subscription.amount, currency, "items")
+
+
+@_reads("provider", "currency", "provider_options")
+def _the_provider_takes_the_first_price(given: Given) -> Iterator[BrokenRule]:
+    options = given.subscription.dodo_options
+    if options is not None and options.first_price is not None:
+        field = "provider_options.first_price"
+        yield from amount_faults(given.limits, options.first_price, given.subscription.currency, field)
+
+
+def amount_faults(limits: Limits, amount: int, currency: str, field: str) -> Iterator[BrokenRule]:
+    """What is wrong with an amount (minor units) at a provider."""
+    least = limits.least(currency)
+    if amount < least:
+        yield BrokenRule(field, f"must come to at least {format_amount(least, currency)}", amount)
+    if amount > limits.max_amount:
+        yield BrokenRule(field, f"must come to at most {format_amount(limits.max_amount, currency)}", amount)
+    if amount % limits.step(currency):
+        yield BrokenRule(field, f"must be whole {currency}: this provider takes no smaller unit", amount)
+
+
+@_reads("provider", "metadata")
+def _the_provider_takes_the_metadata(given: Given) -> Iterator[BrokenRule]:
+    limits, metadata = given.limits, given.subscription.metadata
+    if len(metadata) > limits.metadata_pairs:
+        rule = f"must hold at most {limits.metadata_pairs} pairs for {given.subscription.provider.value}"
+        yield BrokenRule("metadata", f"{rule}{limits.metadata_because}", f"{len(metadata)} pairs")
+    for key, value in metadata.items():
+        if key in limits.reserved_keys:
+            yield BrokenRule(f"metadata.{key}", "is a key that the engine writes itself", value)
+        if len(key) > limits.metadata_key or (isinstance(value, str) and len(value) > limits.metadata_value):
+            rule = f"must be at most {limits.metadata_key} (key) and {limits.metadata_value} (value) characters"
+            yield BrokenRule(f"metadata.{key}", rule, value)
+
+
+@_reads("provider", "collection", "schedule")
+def _the_provider_can_follow_the_calendar(given: Given) -> Iterator[BrokenRule]:
+    """Only where the provider runs the calendar; ours follows any."""
+    subscription, last = given.subscription, given.limits.last_anchor_day
+    if subscription.collection is not Collection.PROVIDER or last is None:
+        return
+    anchor = subscription.schedule.anchor_at
+    if anchor.day > last:
+        yield BrokenRule("schedule.anchor_at", f"must be on day 1 to {last} of its month", anchor.isoformat())
+    if subscription.schedule.on is not None:
+        yield BrokenRule("schedule.on", "is not something that this provider's calendar can follow", "given")
+
+
+@_reads("provider", "provider_options", "payment_methods", "customer.email", "immediate_action")
+def _dodo_can_charge(given: Given) -> Iterator[BrokenRule]:
+    options = given.subscription.dodo_options
+    if options is None:
+        return
+    if given.subscription.payment_methods:
+        if options.subscription_id is None:
+            rule = "must name the mandate that the payment methods belong to"
+            yield BrokenRule("provider_options.subscription_id", rule, None)
+    else:
+        yield from _dodo_can_make_a_link(given.subscription, options)
+    yield from _first_price_is_meant(given.subscription, options)
+
+
+def _dodo_can_make_a_link(subscription: Subscription, options: DodoOptions) -> Iterator[BrokenRule]:
+    if options.subscription_id is not None:
+        rule = "must hold the method of the mandate that provider_options.subscription_id names"
+        yield BrokenRule("payment_methods", rule, [])
+    elif options.product_id is None:
+        rule = "must be given when there is no payment method yet: the mandate link needs a product"
+        yield BrokenRule("provider_options.product_id", rule, None)
+    if subscription.customer.email is None and options.customer_id is None:
+        rule = "must be given when there is no payment method yet (or provider_options.customer_id)"
+        yield BrokenRule("customer.email", rule, None)
+
+
+def _first_price_is_meant(subscription: Subscription, options: DodoOptions) -> Iterator[BrokenRule]:
+    if options.mandate_only is (options.first_price is None):
+        if options.first_price is not None and subscription.payment_methods:
+            rule = "is charged with a new mandate, and this one exists already"
+            yield BrokenRule("provider_options.first_price", rule, options.first_price)
+        if options.first_price is not None and subscription.immediate_action is not ImmediateAction.FULL_AMOUNT:
+            rule = "is the first payment: needs immediate_action FULL_AMOUNT"
+            yield BrokenRule("provider_options.first_price", rule, options.first_price)
+        return
+    if options.mandate_only:
+        rule = "must be false when a first_price is charged with the mandate"
+        yield BrokenRule("provider_options.mandate_only", rule, True)
+    else:
+        rule = "must be given when mandate_only is false"
+        yield BrokenRule("provider_options.first_price", rule, None)
+
+
+@_reads("provider", "provider_options", "payment_methods")
+def _the_provider_knows_who_pays(given: Given) -> Iterator[BrokenRule]:
+    """Xendit and Omise charge tokens that exist already; a link that makes one is Dodo's alone so far."""
+    subscription = given.subscription
+    needs_method = not given.limits.makes_mandate_links and given.limits.charges_methods
+    if needs_method and not subscription.payment_methods:
+        rule = f"must hold at least one: {subscription.provider.value} has no mandate link to complete"
+        yield BrokenRule("payment_methods", rule, [])

@@ -1,28 +1,83 @@
-"""A subscription, as the backend gives it. SPEC 4.
+"""A subscription, as the backend gives it, and what of it may enter a history. SPEC 4.
 
-`Subscription` is the whole of it, with the customer's contacts. `Terms` is the same without anything personal:
-only that goes into workflow state and histories. Money is an integer in minor units, instants carry an offset.
-Rules that span fields stand in `rules`; `dunning.intake` reports every broken one at once.
+`Subscription` is the whole input. `Terms` is the same without anything personal, and travels in workflow state.
+`Contacts` is the personal rest: it stays in the ledger. Rules between fields stand in `rules`;
+`dunning.intake` reports everything that is wrong at once.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field, StrictStr, model_validator
 
 from dunning.domain.base import Value
-from dunning.domain.calendar import Interval, On
+from dunning.domain.fields import (
+    Amount,
+    Currency,
+    Flag,
+    Identifier,
+    Instant,
+    Metadata,
+    Month,
+    Text,
+    Token,
+    Whole,
+)
+from dunning.domain.options import Country, DodoOptions, ProviderOptions
+from dunning.domain.retrying import LadderAnchor, RetryPolicy
+from dunning.domain.scheduling import Schedule
 
-Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,64}$")]
-"""1-64 of letters, digits, dot, underscore, colon and hyphen: no e-mail address fits."""
+__all__ = [
+    "Address",
+    "Channel",
+    "Collection",
+    "Contacts",
+    "Customer",
+    "CustomerReference",
+    "FailedCycleAction",
+    "ImmediateAction",
+    "Item",
+    "LadderAnchor",
+    "Occasion",
+    "OnHardDecline",
+    "PaymentMethod",
+    "Provider",
+    "RetryPolicy",
+    "Role",
+    "Schedule",
+    "Subscription",
+    "Terms",
+    "terms_fingerprint",
+]
+
+MAX_ITEMS = 50
+_PERSONAL_OPTIONS = ("city", "state", "street", "zipcode")
+
+
+class Provider(StrEnum):
+    """Who moves the money."""
+
+    XENDIT = "xendit"
+    DODO = "dodo"
+    OMISE = "omise"
+    GOOGLE_PLAY = "google_play"
+
+
+class Collection(StrEnum):
+    """Whose calendar and whose retries: ours, or the provider's."""
+
+    ENGINE = "engine"
+    PROVIDER = "provider"
 
 
 class Channel(StrEnum):
-    """A way to reach a customer."""
+    """How a notice reaches the customer."""
 
     WHATSAPP = "WHATSAPP"
     EMAIL = "EMAIL"
@@ -47,224 +102,139 @@ class Occasion(StrEnum):
     CANCELED = "canceled"
 
 
-class Provider(StrEnum):
-    """Who moves the money."""
-
-    XENDIT = "xendit"
-    DODO = "dodo"
-    OMISE = "omise"
-    GOOGLE_PLAY = "google_play"
-
-
-class Collection(StrEnum):
-    """Who runs calendar and retries: this engine, or the provider."""
-
-    ENGINE = "engine"
-    PROVIDER = "provider"
-
-
 class Role(StrEnum):
-    """Of an item: exactly one base, any number of add-ons."""
+    """Exactly one item is the base; the others are add-ons."""
 
     BASE = "base"
     ADDON = "addon"
 
 
 class ImmediateAction(StrEnum):
-    """Whether the full amount is due at the authorisation."""
+    """Whether the first cycle is due at the authorisation itself. SPEC 5."""
 
     FULL_AMOUNT = "FULL_AMOUNT"
     NONE = "NONE"
 
 
 class OnHardDecline(StrEnum):
-    """What follows when a method was declined for good."""
+    """What a decline for good means for the open cycle. SPEC 7."""
 
     WAIT_FOR_PAYMENT_METHOD = "WAIT_FOR_PAYMENT_METHOD"
     FAIL_CYCLE = "FAIL_CYCLE"
 
 
 class FailedCycleAction(StrEnum):
-    """What follows when a cycle is given up."""
+    """What happens when a cycle is given up. SPEC 8."""
 
     STOP = "STOP"
     RESUME = "RESUME"
 
 
-class LadderAnchor(StrEnum):
-    """Whose time of day the ladder keeps."""
-
-    AUTHORIZATION = "authorization"
-    LAST_SUCCESS = "last_success"
+_Locale = Annotated[StrictStr, Field(pattern=r"^[A-Za-z]{2,3}([_-][A-Za-z0-9]{2,8}){0,3}$")]
+_TimeZone = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9._+/-]{1,64}$")]
 
 
-class Customer(Value):
-    """Who pays, with contacts; never part of a history."""
+class Address(Value):
+    """A billing address."""
 
-    id: Identifier
-    name: str | None = Field(default=None, max_length=200)
-    email: str | None = Field(default=None, pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$", max_length=254)
-    phone: str | None = Field(default=None, pattern=r"^\+[1-9]\d{6,14}$")
-    locale: str = Field(default="en", pattern=r"^[a-z]{2}(-[A-Z]{2})?$")
-    time_zone: str = "UTC"
-    opt_in: dict[Channel, bool] = Field(default_factory=dict)
-
-
-class Contacts(Value):
-    """What the ledger keeps of a customer, read when a notice is sent."""
-
-    id: str
-    name: str | None = None
-    email: str | None = None
-    phone: str | None = None
-    locale: str = "en"
-    time_zone: str = "UTC"
-    opt_in: dict[Channel, bool] = Field(default_factory=dict)
-
-
-class CustomerReference(Value):
-    """All that a history knows of a customer."""
-
-    id: str
-    locale: str = "en"
-    time_zone: str = "UTC"
-
-
-class PaymentMethod(Value):
-    """A token at the provider; the order in the list is the rank. `expires` is `YYYY-MM`, to the month's end."""
-
-    token: str = Field(min_length=1, max_length=255)
-    authorized_at: AwareDatetime | None = None
-    expires: str | None = Field(default=None, pattern=r"^\d{4}-(0[1-9]|1[0-2])$")
-    network: str | None = None
-    fingerprint: str | None = None
-
-
-class Item(Value):
-    """One product."""
-
-    product_id: str = Field(min_length=1, max_length=255)
-    role: Role
-    quantity: int = Field(default=1, ge=1)
-    unit_amount: int = Field(ge=0)
-
-
-class Schedule(Value):
-    """When cycles are due. SPEC 5."""
-
-    anchor_at: AwareDatetime
-    interval: Interval
-    interval_count: int = Field(default=1, ge=1, le=366)
-    on: On | None = None
-    start_at: AwareDatetime | None = None
-    end_at: AwareDatetime | None = None
-    total_cycles: int | None = Field(default=None, ge=1)
-    trial_ends_at: AwareDatetime | None = None
-    commitment_cycles: int | None = Field(default=None, ge=1)
-
-
-class RetryPolicy(Value):
-    """The ladder: `ladder_days` (cumulative), or `interval`, `interval_count` and `total`. SPEC 4, 6."""
-
-    ladder_days: tuple[int, ...] | None = None
-    interval: Interval | None = None
-    interval_count: int | None = Field(default=None, ge=1)
-    total: int | None = Field(default=None, ge=0)
-    anchor: LadderAnchor = LadderAnchor.AUTHORIZATION
-    max_attempts: int | None = Field(default=None, ge=1)
-    allow_more_than_4: bool = False
-    spread_seconds: int = Field(default=0, ge=0, le=86_400)
-
-    @property
-    def days(self) -> tuple[int, ...]:
-        """The cumulative days of the rungs; the default ladder is 3, 10 and 17."""
-        if self.ladder_days is not None:
-            return self.ladder_days
-        if self.interval_count is not None and self.total is not None:
-            return tuple(self.interval_count * n for n in range(1, self.total + 1))
-        return (3, 10, 17)
-
-    @property
-    def attempts_allowed(self) -> int:
-        """Due, ladder and provider attempts together."""
-        return self.max_attempts if self.max_attempts is not None else len(self.days) + 1
-
-
-class DodoOptions(Value):
-    """What Dodo needs besides. `subscription_id` adopts a mandate that exists there."""
-
-    country: str = Field(pattern=r"^[A-Z]{2}$")
-    product_id: str | None = None
-    subscription_id: str | None = None
-    mandate_only: bool = True
-    first_price: int | None = Field(default=None, ge=0)
-    return_url: str | None = None
+    country: Country
     city: str | None = None
     state: str | None = None
     street: str | None = None
     zipcode: str | None = None
-    adaptive_currency_fees_inclusive: bool | None = None
-    use_legacy_create: bool = False
 
 
-class XenditOptions(Value):
-    """What Xendit needs besides."""
+class Customer(Value):
+    """Who pays. `phone` in E.164; `time_zone` of IANA; `locale` like `id` or `en-GB`; `opt_in` by channel."""
 
-    customer_id: str | None = None
-    plan_id: str | None = None
-    success_return_url: str | None = None
-    failure_return_url: str | None = None
-    locale: str | None = None
-    item_category: str | None = None
-
-
-class OmiseOptions(Value):
-    """What Omise needs besides."""
-
-    customer_id: str | None = None
-    schedule_id: str | None = None
-
-
-class GooglePlayOptions(Value):
-    """What Google Play needs besides."""
-
-    package_name: str = Field(min_length=1)
-    purchase_token: str = Field(min_length=1)
-
-
-ProviderOptions = DodoOptions | XenditOptions | OmiseOptions | GooglePlayOptions
-
-OPTIONS_OF: dict[Provider, type[ProviderOptions]] = {
-    Provider.DODO: DodoOptions,
-    Provider.XENDIT: XenditOptions,
-    Provider.OMISE: OmiseOptions,
-    Provider.GOOGLE_PLAY: GooglePlayOptions,
-}
-"""The typed model of each provider's options."""
-
-
-class _Agreement(Value):
     id: Identifier
-    merchant_account: Identifier
+    name: Text | None = None
+    email: Annotated[StrictStr, Field(pattern=r"^[^\s@]{1,64}@[^\s@.]+(\.[^\s@.]+)+$", max_length=254)] | None = None
+    phone: Annotated[StrictStr, Field(pattern=r"^\+[1-9][0-9]{6,14}$")] | None = None
+    locale: _Locale = "en"
+    time_zone: _TimeZone = "UTC"
+    opt_in: dict[Channel, Flag] = Field(default_factory=dict)
+
+
+class Contacts(Customer):
+    """Everything personal of a customer. It stays in the ledger and is read when a notice is sent."""
+
+    address: Address | None = None
+
+    def reach(self, channel: Channel) -> str | None:
+        """The address that may be used on a channel, or None.
+
+        E-mail goes unless it was refused; WhatsApp and SMS need a stated consent.
+        """
+        if not self.opt_in.get(channel, channel is Channel.EMAIL):
+            return None
+        return self.email if channel is Channel.EMAIL else self.phone
+
+
+class CustomerReference(Value):
+    """What a history may know of a customer."""
+
+    id: Identifier
+    locale: _Locale = "en"
+    time_zone: _TimeZone = "UTC"
+
+
+class PaymentMethod(Value):
+    """A token at the provider. `authorized_at` defaults to activation; `expires` is `YYYY-MM`."""
+
+    token: Token
+    authorized_at: Instant | None = None
+    expires: Month | None = None
+    network: Text | None = None
+    fingerprint: Text | None = None
+
+    def is_expired(self, at: datetime) -> bool:
+        """Whether the card's last month is over at `at`; cards are valid to the month's end."""
+        return self.expires is not None and f"{at:%Y-%m}" > self.expires
+
+
+class Item(Value):
+    """One product. `unit_amount` in minor units."""
+
+    product_id: Identifier
+    role: Role
+    quantity: Annotated[Whole, Field(ge=1, le=1_000_000)] = 1
+    unit_amount: Amount
+
+
+class _Agreed(Value):
+    """What both forms of a subscription hold. Days are calendar days, hours are hours."""
+
     provider: Provider
-    collection: Collection = Collection.ENGINE
-    provider_options: dict[str, Any] = Field(default_factory=dict)
-    payment_methods: tuple[PaymentMethod, ...] = ()
-    currency: str = Field(pattern=r"^[A-Z]{3}$")
-    description: str = Field(min_length=1, max_length=500)
-    items: tuple[Item, ...] = Field(min_length=1, max_length=50)
+    collection: Collection
+    provider_options: ProviderOptions
+    payment_methods: tuple[PaymentMethod, ...] = Field(default=(), max_length=20)
+    currency: Currency
+    description: Text
+    items: tuple[Item, ...] = Field(min_length=1, max_length=MAX_ITEMS)
     schedule: Schedule
     immediate_action: ImmediateAction = ImmediateAction.NONE
     retry: RetryPolicy = RetryPolicy()
-    failed_attempt_notifications: tuple[int, ...] | None = None
+    failed_attempt_notifications: tuple[Annotated[Whole, Field(ge=1)], ...] | None = None
     notifications: dict[Occasion, tuple[Channel, ...]] = Field(default_factory=dict)
     on_hard_decline: OnHardDecline = OnHardDecline.WAIT_FOR_PAYMENT_METHOD
     failed_cycle_action: FailedCycleAction = FailedCycleAction.STOP
-    grace_days: int | None = Field(default=None, ge=0, le=30)
-    hold_days: int | None = Field(default=None, ge=0, le=60)
-    activation_timeout_days: int = Field(default=7, ge=1, le=60)
-    notice_before_charge_hours: int | None = Field(default=None, ge=1, le=24 * 30)
-    metadata: dict[str, str | int | bool] = Field(default_factory=dict)
+    grace_days: Annotated[Whole, Field(ge=0, le=30)] | None = None
+    hold_days: Annotated[Whole, Field(ge=0, le=60)] | None = None
+    activation_timeout_days: Annotated[Whole, Field(ge=1, le=365)] = 7
+    notice_before_charge_hours: Annotated[Whole, Field(ge=1, le=720)] | None = None
+    metadata: Metadata = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _tag_options(cls, data: Any) -> Any:
+        """The options need not repeat the provider; without any, they are those of the provider."""
+        if not isinstance(data, Mapping):
+            return data
+        options = data.get("provider_options", {})
+        if not isinstance(options, Mapping) or "provider" in options:
+            return data
+        return {**data, "provider_options": {"provider": data.get("provider"), **options}}
 
     @property
     def amount(self) -> int:
@@ -272,46 +242,70 @@ class _Agreement(Value):
         return sum(item.quantity * item.unit_amount for item in self.items)
 
     @property
-    def options(self) -> ProviderOptions:
-        """The provider's options, typed."""
-        return OPTIONS_OF[self.provider].model_validate(self.provider_options)
+    def base_item(self) -> Item:
+        """The one base product."""
+        return next(item for item in self.items if item.role is Role.BASE)
 
     @property
     def adopted_reference(self) -> str | None:
-        """The provider's id of a mandate or plan that exists already."""
-        for name in ("subscription_id", "plan_id", "schedule_id", "purchase_token"):
-            value = self.provider_options.get(name)
-            if value:
-                return str(value)
-        return None
+        """The provider's own id of a mandate, plan, schedule or purchase that exists already."""
+        return self.provider_options.adopted
+
+    @property
+    def dodo_options(self) -> DodoOptions | None:
+        """The options, if the provider is Dodo."""
+        return self.provider_options if isinstance(self.provider_options, DodoOptions) else None
 
 
-class Terms(_Agreement):
-    """The agreement without anything personal: what workflows know."""
+class Terms(_Agreed):
+    """The agreement without anything personal: no name, no e-mail address, no phone, no street."""
 
     customer: CustomerReference
 
 
-class Subscription(_Agreement):
-    """The agreement as the backend gives it."""
+class Subscription(_Agreed):
+    """Everything that the backend gives.
 
+    Attributes:
+        id: the backend's reference, unique per account for ever.
+        merchant_account: names credentials in settings.
+        created_at: only in files for `preview`; else the time of creation.
+    """
+
+    id: Identifier
+    merchant_account: Identifier
     customer: Customer
-    created_at: AwareDatetime | None = None
+    created_at: Instant | None = None
 
     def terms(self) -> Terms:
-        """Without name, e-mail and phone."""
-        kept = {name: getattr(self, name) for name in _Agreement.model_fields}
+        """What may travel in workflow state and stand in histories."""
         customer = CustomerReference(
             id=self.customer.id, locale=self.customer.locale, time_zone=self.customer.time_zone
         )
-        return Terms(customer=customer, **kept)
+        agreed = {name: getattr(self, name) for name in _Agreed.model_fields}
+        if isinstance(self.provider_options, DodoOptions):
+            agreed["provider_options"] = self.provider_options.but(**dict.fromkeys(_PERSONAL_OPTIONS))
+        return Terms.model_construct(**agreed, customer=customer)
 
     def contacts(self) -> Contacts:
-        """What the ledger keeps."""
-        return Contacts.model_validate(self.customer.model_dump())
+        """What stays in the ledger."""
+        personal = {name: getattr(self.customer, name) for name in Customer.model_fields}
+        return Contacts(**personal, address=self._address())
+
+    def _address(self) -> Address | None:
+        options = self.dodo_options
+        if options is None:
+            return None
+        parts = {name: getattr(options, name) for name in _PERSONAL_OPTIONS}
+        return Address(country=options.country, **parts)
 
 
 def terms_fingerprint(subscription: Subscription) -> str:
-    """Equal for equal terms: the same id with the same terms is idempotent, with others a conflict. SPEC 4."""
-    plain = subscription.model_dump(mode="json", exclude={"created_at"})
-    return hashlib.sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    """A hash of the terms: the same id with the same terms is idempotent, with others a conflict. SPEC 4.
+
+    Contacts are no terms (they may change), nor is the time of creation. Fields at their defaults are left
+    out, so that a later release with more fields still knows an older subscription again.
+    """
+    terms = subscription.terms().model_dump(mode="json", exclude_defaults=True)
+    whole = json.dumps(terms, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(whole.encode()).hexdigest()

@@ -1,0 +1,102 @@
+"""What each provider wants to know besides: one typed model per provider. SPEC 4."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StrictStr
+
+from dunning.domain.base import Value
+from dunning.domain.fields import Amount, Flag, Text
+
+Country = Annotated[StrictStr, Field(pattern=r"^[A-Z]{2}$")]
+"""ISO 3166-1 alpha-2."""
+
+Url = Annotated[StrictStr, Field(pattern=r"^https?://[^\s]{1,2000}$")]
+ProviderId = Annotated[StrictStr, Field(pattern=r"^[!-~]{1,255}$")]
+"""An id that the provider gave."""
+
+
+class DodoOptions(Value):
+    """Dodo Payments, on-demand subscriptions.
+
+    Attributes:
+        country: of the billing address; the only part that Dodo insists on.
+        city, state, street, zipcode: personal; they stay in the ledger and never enter a history.
+        product_id: the product under which a new mandate is created.
+        subscription_id: Dodo's own id of a mandate that exists already and is to be adopted.
+        customer_id: Dodo's own id of the customer, if known; else one is made from the e-mail address.
+        mandate_only: the mandate charges nothing; False asks for `first_price` (minor units) with it.
+        use_subscriptions_endpoint: create the mandate by the older way instead of a checkout.
+    """
+
+    provider: Literal["dodo"] = "dodo"
+    country: Country
+    city: Text | None = None
+    state: Text | None = None
+    street: Text | None = None
+    zipcode: Text | None = None
+    product_id: ProviderId | None = None
+    subscription_id: ProviderId | None = None
+    customer_id: ProviderId | None = None
+    mandate_only: Flag = True
+    first_price: Amount | None = None
+    return_url: Url | None = None
+    adaptive_currency_fees_inclusive: Flag | None = None
+    use_subscriptions_endpoint: Flag = False
+
+    @property
+    def adopted(self) -> str | None:
+        """The provider's id of what exists already."""
+        return self.subscription_id
+
+
+class XenditOptions(Value):
+    """Xendit. `plan_id` and `customer_id` are Xendit's own ids, to adopt what exists there."""
+
+    provider: Literal["xendit"] = "xendit"
+    country: Country | None = None
+    locale: Text | None = None
+    item_category: Text | None = None
+    success_return_url: Url | None = None
+    failure_return_url: Url | None = None
+    plan_id: ProviderId | None = None
+    customer_id: ProviderId | None = None
+
+    @property
+    def adopted(self) -> str | None:
+        """The provider's id of what exists already."""
+        return self.plan_id
+
+
+class OmiseOptions(Value):
+    """Omise. `customer_id` is Omise's own id: who is charged; `schedule_id` adopts a schedule."""
+
+    provider: Literal["omise"] = "omise"
+    customer_id: ProviderId | None = None
+    schedule_id: ProviderId | None = None
+    return_url: Url | None = None
+
+    @property
+    def adopted(self) -> str | None:
+        """The provider's id of what exists already."""
+        return self.schedule_id
+
+
+class GooglePlayOptions(Value):
+    """Google Play. `purchase_token` is what the app received; Play bills and retries by itself."""
+
+    provider: Literal["google_play"] = "google_play"
+    package_name: ProviderId | None = None
+    purchase_token: ProviderId | None = None
+
+    @property
+    def adopted(self) -> str | None:
+        """The provider's id of what exists already."""
+        return self.purchase_token
+
+
+ProviderOptions = Annotated[
+    DodoOptions | XenditOptions | OmiseOptions | GooglePlayOptions, Field(discriminator="provider")
+]
+"""The options' own `provider` is filled in from the subscription's; nobody has to write it twice."""
