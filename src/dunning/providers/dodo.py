@@ -131,7 +131,7 @@ class DodoProvider:
             ProviderUnavailable: Dodo could not be asked; a link made all the same is never shown.
             ProviderRefused: the request was understood and refused.
         """
-        if options_of(request).use_legacy_create:
+        if options_of(request).use_subscriptions_endpoint:
             reply = await self._http.call("POST", "/subscriptions", json_body=subscription_body(request))
             return _created(_required(reply), "subscription_id", "payment_link")
         reply = await self._http.call("POST", "/checkouts", json_body=checkout_body(request))
@@ -288,15 +288,12 @@ class DodoProvider:
         raise ProviderUnavailable(f"the list of payments did not end after {MAX_PAGES} pages")
 
     async def _own_charge(self, reference: str, payment_id: str | None, since: datetime) -> Payment | None:
-        """What the provider charged by itself after a method update, if it can be seen already."""
-        try:
-            if payment_id is not None:
-                found = [await self._payment(payment_id)]
-            else:
-                rows = await self._list(reference, since - CLOCK_SKEW, None)
-                found = [row for row in rows if row.key is None]
-        except (ProviderUnavailable, ProviderRefused):
-            return None  # the method is changed all the same; its message or a look-up will tell
+        """What the provider charged by itself after a method update, if anything."""
+        if payment_id is not None:
+            found = [await self._payment(payment_id)]
+        else:
+            rows = await self._list(reference, since - CLOCK_SKEW, None)
+            found = [row for row in rows if row.key is None]
         payments = [payment_of(wire, otherwise=since) for wire in found if wire.total_amount > 0]
         recent = [one for one in payments if payment_id or one.created_at >= since - timedelta(minutes=1)]
         return recent[0] if recent else None

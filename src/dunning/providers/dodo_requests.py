@@ -1,4 +1,4 @@
-"""What we send to Dodo, built from our own words. Amounts are minor units on both sides. Sheet D.4.1-D.4.3."""
+"""What we send to Dodo, built from our own words. Amounts are minor units on both sides. Sheet D.4."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from dunning.domain.terms import DodoOptions, Item, Role, Terms
+from dunning.domain.options import DodoOptions
+from dunning.domain.terms import Address
 from dunning.providers.base import ChargeRequest, MandateRequest, ProviderRefused
 from dunning.providers.dodo_wire import FIRST_KEY, KEY, SUBSCRIPTION
 
@@ -37,9 +38,9 @@ def checkout_body(request: MandateRequest) -> dict[str, Any]:
     """`POST /checkouts`: a hosted page on which the customer authorises on-demand charging."""
     options = options_of(request)
     return {
-        "product_cart": [{"product_id": _product(request.terms, options), "quantity": 1}],
-        "customer": _customer(request),
-        "billing_address": _address(options),
+        "product_cart": [{"product_id": _product(request, options), "quantity": 1}],
+        "customer": _customer(request, options),
+        "billing_address": _address(request, options),
         "billing_currency": request.terms.currency,
         "metadata": _metadata(request),
         "subscription_data": {"on_demand": _on_demand(request, options)},
@@ -51,10 +52,10 @@ def subscription_body(request: MandateRequest) -> dict[str, Any]:
     """`POST /subscriptions`: the older path, for accounts that ask for it."""
     options = options_of(request)
     return {
-        "product_id": _product(request.terms, options),
+        "product_id": _product(request, options),
         "quantity": 1,
-        "customer": _customer(request),
-        "billing": _address(options),
+        "customer": _customer(request, options),
+        "billing": _address(request, options),
         "payment_link": True,
         "metadata": _metadata(request),
         "on_demand": _on_demand(request, options),
@@ -64,8 +65,8 @@ def subscription_body(request: MandateRequest) -> dict[str, Any]:
 
 def options_of(request: MandateRequest) -> DodoOptions:
     """Dodo's options of these terms; raises `ProviderRefused` when they are another provider's."""
-    options = request.terms.options
-    if not isinstance(options, DodoOptions):
+    options = request.terms.dodo_options
+    if options is None:
         raise ProviderRefused("OPTIONS", f"these terms are for {request.terms.provider.value}")
     return options
 
@@ -87,16 +88,19 @@ def _fees(options: DodoOptions) -> dict[str, Any]:
     return _given(adaptive_currency_fees_inclusive=options.adaptive_currency_fees_inclusive)
 
 
-def _customer(request: MandateRequest) -> dict[str, Any]:
+def _customer(request: MandateRequest, options: DodoOptions) -> dict[str, Any]:
+    if options.customer_id is not None:
+        return {"customer_id": options.customer_id}
     contacts = request.contacts
     if not contacts.email:
         raise ProviderRefused("CUSTOMER_EMAIL", "Dodo needs the customer's e-mail address for a mandate")
     return {"email": contacts.email, **_given(name=contacts.name, phone_number=contacts.phone)}
 
 
-def _address(options: DodoOptions) -> dict[str, Any]:
-    parts = _given(city=options.city, state=options.state, street=options.street, zipcode=options.zipcode)
-    return {"country": options.country, **parts}
+def _address(request: MandateRequest, options: DodoOptions) -> dict[str, Any]:
+    """Only the country is in the terms; the rest is personal and comes with the contacts."""
+    address = request.contacts.address or Address(country=options.country)
+    return address.model_dump(exclude_none=True)
 
 
 def _metadata(request: MandateRequest) -> dict[str, Any]:
@@ -106,10 +110,9 @@ def _metadata(request: MandateRequest) -> dict[str, Any]:
     return {**_plain(request.terms.metadata), **ours}
 
 
-def _product(terms: Terms, options: DodoOptions) -> str:
+def _product(request: MandateRequest, options: DodoOptions) -> str:
     """The product that stands for the agreement there: an on-demand subscription has exactly one."""
-    base: Item = next(item for item in terms.items if item.role is Role.BASE)
-    return options.product_id or base.product_id
+    return options.product_id or request.terms.base_item.product_id
 
 
 def _plain(metadata: Mapping[str, str | int | bool]) -> dict[str, str | int | bool]:

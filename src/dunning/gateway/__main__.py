@@ -1,0 +1,80 @@
+"""`python -m dunning.gateway`: one gateway process, until SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+
+from dunning.client import DunningClient, connect
+from dunning.errors import DunningError
+from dunning.gateway.app import Door, create_app
+from dunning.gateway.dispatcher import Dispatcher
+from dunning.ledger import Ledger
+from dunning.log import configure_logging
+from dunning.providers.registry import FACTORIES, provider_for
+from dunning.settings import Settings, load_settings
+
+log = structlog.get_logger("gateway")
+
+
+@asynccontextmanager
+async def gateway(settings: Settings) -> AsyncIterator[FastAPI]:
+    """The application with everything it needs; all connections are closed afterwards."""
+    async with AsyncExitStack() as stack:
+        ledger = await Ledger.open(settings.ledger_url_async)
+        stack.push_async_callback(ledger.aclose)
+        doors: dict[str, Door] = {}
+        for name, account in settings.accounts.items():
+            if account.provider not in FACTORIES:
+                continue
+            provider = provider_for(account)
+            stack.push_async_callback(provider.aclose)
+            doors[name] = Door(provider, tuple(s.get_secret_value() for s in account.webhook_secrets))
+            if not account.webhook_secrets:
+                log.warning("gateway.no_secret", account=name, because="every message will be refused")
+        client = DunningClient(await connect(lazy=True), ledger)
+
+        async def is_temporal_well() -> bool:
+            return await client.temporal.service_client.check_health()
+
+        dispatcher = Dispatcher(ledger, client.signal_fact)
+        yield create_app(doors, ledger, dispatcher, is_temporal_well=is_temporal_well)
+
+
+async def main(settings: Settings) -> None:
+    """Serve until told to stop; requests under way are finished."""
+    async with gateway(settings) as app:
+        config = uvicorn.Config(
+            app,
+            host=settings.gateway_host,
+            port=settings.gateway_port,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=10,
+        )
+        log.info("gateway.started", host=settings.gateway_host, port=settings.gateway_port)
+        await uvicorn.Server(config).serve()
+
+
+if __name__ == "__main__":
+    code = 0
+    try:
+        loaded = load_settings()
+        configure_logging(loaded)
+        asyncio.run(main(loaded))
+    except DunningError as refused:
+        log.error("gateway.refused", because=str(refused))
+        code = 1
+    except KeyboardInterrupt:
+        pass
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # The SDK's native threads can abort a Python that finalises normally; everything is closed by now.
+    os._exit(code)

@@ -1,0 +1,148 @@
+"""The gateway's HTTP face."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.requests import ClientDisconnect
+
+from dunning.errors import DunningError
+from dunning.gateway.dispatcher import Dispatcher
+from dunning.gateway.reception import Reception
+from dunning.ledger import Ledger
+from dunning.providers.base import PaymentProvider, WebhookRefused
+
+log = structlog.get_logger("gateway")
+
+MAX_BODY = 256 * 1024
+"""Bytes of one message. Dodo's are a few kilobytes; what is larger is not read to its end. SPEC 18."""
+
+TEMPORAL_SECONDS = 2.0
+
+Check = Callable[[], Awaitable[bool]]
+
+
+@dataclass(frozen=True)
+class Door:
+    """One merchant account's way in: the adapter that reads its messages, and the secrets that sign them."""
+
+    provider: PaymentProvider
+    secrets: tuple[str, ...]
+
+
+class TooLarge(Exception):
+    """The body is larger than any message."""
+
+
+def create_app(
+    doors: Mapping[str, Door],
+    ledger: Ledger,
+    dispatcher: Dispatcher,
+    *,
+    is_temporal_well: Check,
+    machine_now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> FastAPI:
+    """The application; its dispatcher runs as long as its lifespan.
+
+    Args:
+        doors: by merchant account; the adapter's own name is part of the route.
+        is_temporal_well: whether the workflow service answers; told by `/readyz`, and no condition of it.
+        machine_now: the clock that signatures are held against.
+    """
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        loop = asyncio.create_task(dispatcher.run())
+        try:
+            yield
+        finally:
+            loop.cancel()
+            await asyncio.gather(loop, return_exceptions=True)
+
+    app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    _add_webhooks(app, doors, Reception(ledger), dispatcher, machine_now)
+    _add_health(app, ledger, is_temporal_well)
+    return app
+
+
+def _add_webhooks(
+    app: FastAPI,
+    doors: Mapping[str, Door],
+    reception: Reception,
+    dispatcher: Dispatcher,
+    machine_now: Callable[[], datetime],
+) -> None:
+    @app.post("/webhooks/{provider}/{account}")
+    async def webhook(provider: str, account: str, request: Request) -> JSONResponse:
+        door = doors.get(account)
+        if door is None or door.provider.capabilities.name != provider:
+            return _answer(404, "no such merchant account")
+        now = machine_now()
+        try:
+            body = await _read(request)
+            message = door.provider.read_webhook(request.headers, body, secrets=list(door.secrets), now=now)
+        except ClientDisconnect:
+            return _answer(400, "incomplete")
+        except TooLarge:
+            return _answer(413, "too large")
+        except WebhookRefused as refused:
+            log.warning("webhook.refused", account=account, because=str(refused))
+            return _answer(401, "refused")
+        try:
+            taken = await reception.take(account, message, door.provider.declines, now)
+        except (DunningError, SQLAlchemyError, OSError, TimeoutError) as failure:
+            # Not acknowledged: the provider sends it again.
+            log.error("webhook.not_stored", account=account, because=type(failure).__name__)
+            return _answer(503, "not stored")
+        dispatcher.wake()
+        log.info("webhook.taken", account=account, type=message.raw_type, id=message.message_id, result=taken)
+        return _answer(200, taken.value)
+
+
+def _add_health(app: FastAPI, ledger: Ledger, is_temporal_well: Check) -> None:
+    @app.get("/healthz")
+    async def healthz() -> JSONResponse:
+        """The process answers."""
+        return _answer(200, "ok")
+
+    @app.get("/readyz")
+    async def readyz() -> JSONResponse:
+        """Messages can be stored. Without Temporal they are: they wait in the inbox."""
+        try:
+            await ledger.ping()
+            has_ledger = True
+        except (DunningError, SQLAlchemyError, OSError, TimeoutError):
+            has_ledger = False
+        temporal = "ok" if await _within(is_temporal_well) else "away"
+        body = {"ledger": "ok" if has_ledger else "away", "temporal": temporal}
+        return JSONResponse(body, status_code=200 if has_ledger else 503)
+
+
+async def _within(check: Check) -> bool:
+    try:
+        async with asyncio.timeout(TEMPORAL_SECONDS):
+            return await check()
+    except Exception:
+        return False
+
+
+async def _read(request: Request) -> bytes:
+    """The raw body, read no further than the limit; what a header claims about its length is not believed."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY:
+            raise TooLarge
+    return bytes(body)
+
+
+def _answer(status: int, result: str) -> JSONResponse:
+    return JSONResponse({"result": result}, status_code=status)

@@ -1,0 +1,137 @@
+"""What a verified message means for the ledger: settled, stored, and to whom it is to be told. SPEC 13, 15."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+import structlog
+
+from dunning.contract import ProviderFact
+from dunning.domain.attempts import Outcome
+from dunning.domain.declines import DeclineTable
+from dunning.ledger import Ledger
+from dunning.ledger.models import StoredAttempt
+from dunning.providers.base import MessageKind, Payment, PaymentStatus, ProviderMessage
+from dunning.providers.outcomes import outcome_of
+
+log = structlog.get_logger("gateway")
+
+
+class Received(StrEnum):
+    """What became of a message."""
+
+    STORED = "stored"
+    REPEATED = "repeated"
+    UNKNOWN = "unknown"
+
+
+class Reception:
+    """Takes messages into the ledger. Everything it does may be done again: providers repeat themselves."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    async def take(self, account: str, message: ProviderMessage, declines: DeclineTable, now: datetime) -> Received:
+        """Settle and store one message; returns when both are committed.
+
+        A crash in between leaves the message unacknowledged, so the provider sends it again.
+
+        Args:
+            now: the machine clock.
+        """
+        attempt = await self._attempt_of(account, message)
+        outcome = None
+        if attempt is not None and message.payment is not None and message.kind is MessageKind.PAYMENT:
+            outcome = await self._settle(attempt, message.payment, declines, now)
+        subscription = await self._subscription_of(account, message, attempt)
+        is_told = subscription is not None and _tells(message, attempt)
+        is_new = await self._ledger.receive(
+            account,
+            message_id=message.message_id,
+            kind=message.kind.value,
+            raw_type=message.raw_type,
+            reference=message.reference,
+            subscription=subscription if is_told else None,
+            fact=_fact(message, attempt, outcome).model_dump(mode="json"),
+        )
+        if not is_new:
+            return Received.REPEATED
+        return Received.STORED if subscription is not None else Received.UNKNOWN
+
+    async def _attempt_of(self, account: str, message: ProviderMessage) -> StoredAttempt | None:
+        payment = message.payment
+        if payment is None:
+            return None
+        if payment.key is None:
+            if message.kind is not MessageKind.DISPUTE:
+                return None
+            return await self._ledger.attempt_by_payment(account, payment.payment_id)
+        found = await self._ledger.attempt(payment.key)
+        if found is None or found.account != account:
+            log.warning("webhook.unknown_key", account=account, payment_id=payment.payment_id)
+            return None
+        return found
+
+    async def _settle(
+        self, attempt: StoredAttempt, payment: Payment, declines: DeclineTable, now: datetime
+    ) -> Outcome | None:
+        """What the attempt came to, settled; None while the provider has not decided."""
+        if payment.status is PaymentStatus.PENDING:
+            return None
+        if (payment.amount, payment.currency) != (attempt.amount, attempt.currency):
+            log.warning("webhook.other_price", key=attempt.key, amount=payment.amount, currency=payment.currency)
+        return await self._ledger.settle(attempt.key, outcome_of(payment, declines, business_now(attempt, now)))
+
+    async def _subscription_of(
+        self, account: str, message: ProviderMessage, attempt: StoredAttempt | None
+    ) -> str | None:
+        """Our id of the subscription that a message is about, if the ledger knows it."""
+        if attempt is not None:
+            return attempt.subscription
+        if message.payment is not None and message.payment.key is not None:
+            return None  # another system's attempt at the same provider account
+        if message.subscription and await self._ledger.has_subscription(account, message.subscription):
+            return message.subscription
+        if message.reference:
+            return await self._ledger.find_subscription(account, message.reference)
+        return None
+
+
+def business_now(attempt: StoredAttempt, now: datetime) -> datetime:
+    """The business instant of a message about an attempt: as long after the attempt as the machine clock says.
+
+    On a live clock this is simply now; on a test clock it stays near the attempt instead of jumping back.
+    """
+    if attempt.sent_at is None:
+        return attempt.business_at
+    return attempt.business_at + max(now - attempt.sent_at, timedelta(0))
+
+
+def _tells(message: ProviderMessage, attempt: StoredAttempt | None) -> bool:
+    """Whether a workflow has something to do with it; the rest is only recorded."""
+    if message.kind is MessageKind.PAYMENT and message.payment is not None:
+        is_paid = message.payment.status is PaymentStatus.SUCCEEDED
+        # A set-up payment of nothing pays nothing, and a decline without our key is no attempt of ours.
+        return message.payment.status is not PaymentStatus.PENDING and (
+            attempt is not None or (is_paid and message.payment.amount > 0)
+        )
+    if message.kind is MessageKind.DISPUTE:
+        return message.dispute_is_open
+    return message.kind is not MessageKind.OTHER
+
+
+def _fact(message: ProviderMessage, attempt: StoredAttempt | None, outcome: Outcome | None) -> ProviderFact:
+    is_ours = attempt is not None and message.kind is MessageKind.PAYMENT
+    token = message.mandate.method_token if message.mandate is not None else None
+    return ProviderFact(
+        message_id=message.message_id,
+        kind=message.kind,
+        occurred_at=message.occurred_at,
+        attempt_key=attempt.key if is_ours and attempt is not None else None,
+        outcome=outcome,
+        payment=message.payment,
+        mandate=message.mandate,
+        method_token=token,
+        dispute_is_open=message.dispute_is_open,
+    )

@@ -1,0 +1,413 @@
+"""What every adapter must do, written once: a test module derives `ProviderContract` and gives a rig.
+
+The rig speaks to the sandbox over real HTTP, whose charge book tells the truth about money.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+import pytest
+
+from dunning.domain.declines import DeclineClass, classify
+from dunning.providers.base import (
+    AnswerKind,
+    ChargeAnswer,
+    ChargeRequest,
+    Mandate,
+    MandateRequest,
+    MandateStatus,
+    MessageKind,
+    PaymentProvider,
+    PaymentQuery,
+    PaymentStatus,
+    ProviderMessage,
+    ProviderRefused,
+    ProviderUnavailable,
+    WebhookRefused,
+)
+from tests.builders import subscription
+
+AT = datetime(2026, 3, 5, 13, 10, tzinfo=UTC)
+"""Business time of these stories; the provider's machine clock is wherever it is."""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A message as the provider sent it."""
+
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass
+class Row:
+    """One line of the provider's own charge book."""
+
+    payment_id: str
+    key: str | None
+    status: str
+    amount: int
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+class Rig(Protocol):
+    """One adapter against its sandbox."""
+
+    provider: PaymentProvider
+    soft_code: str
+    secret: str
+
+    async def agree(self, *outcomes: str, dues: str = "", on_hold: bool = False) -> str:
+        """An authorised subscription of "ours-1" whose charges end so; gives the provider's reference."""
+        ...
+
+    async def fault(self, kind: str, on: str = "charge", **more: Any) -> None:
+        """The next matching requests meet this fault."""
+        ...
+
+    async def book(self) -> list[Row]:
+        """Every charge that the provider knows."""
+        ...
+
+    async def quiet(self) -> None:
+        """Nothing is on its way any more."""
+        ...
+
+    async def visit(self, link: str, *, approves: bool = True) -> None:
+        """The customer opens a hosted page and answers."""
+        ...
+
+    async def pay_by_link(self, reference: str, amount: int) -> None:
+        """A payment without our key."""
+        ...
+
+    def unreachable(self) -> PaymentProvider:
+        """The same adapter where nobody listens."""
+        ...
+
+    def deliveries(self) -> list[Delivery]:
+        """The messages that came in so far, oldest first."""
+        ...
+
+
+def order(reference: str, key: str = "at_1", amount: int = 100_000, **changes: Any) -> ChargeRequest:
+    fields: dict[str, Any] = {
+        "reference": reference,
+        "key": key,
+        "amount": amount,
+        "currency": "IDR",
+        "description": "Pro plan",
+        "method_token": "pm_1",
+        "retry_attempt": 0,
+        "planned_at": AT,
+        "business_at": AT + timedelta(seconds=4),
+        "subscription": "ours-1",
+        "obligation": "1",
+        "metadata": {"campaign": "spring"},
+    }
+    return ChargeRequest(**{**fields, **changes})
+
+
+def asking(reference: str, key: str = "at_1", amount: int = 100_000, **changes: Any) -> PaymentQuery:
+    fields: dict[str, Any] = {
+        "reference": reference,
+        "key": key,
+        "amount": amount,
+        "currency": "IDR",
+        "since": datetime.now(UTC),
+    }
+    return PaymentQuery(**{**fields, **changes})
+
+
+def mandate_request(**changes: Any) -> MandateRequest:
+    given = subscription(
+        id="ours-1", payment_methods=[], provider_options={"country": "ID", "product_id": "pdt_1"}
+    )
+    fields: dict[str, Any] = {
+        "subscription": "ours-1",
+        "account": "demo",
+        "terms": given.terms(),
+        "contacts": given.contacts(),
+        "business_at": AT,
+    }
+    return MandateRequest(**{**fields, **changes})
+
+
+@pytest.mark.server
+class ProviderContract:
+    """Derive it, and give a fixture `rig`."""
+
+    # --- charging -----------------------------------------------------------------------------------
+
+    async def test_an_accepted_charge_is_found_paid_by_its_key_and_by_its_id(self, rig: Rig) -> None:
+        reference = await rig.agree("SUCCEEDED")
+        answer = await rig.provider.charge(order(reference))
+        assert answer.kind is AnswerKind.PAYMENT
+        assert answer.payment is not None
+        await rig.quiet()
+        by_key = await rig.provider.find_payment(asking(reference))
+        by_id = await rig.provider.find_payment(asking(reference, payment_id=answer.payment.payment_id))
+        assert by_key == by_id
+        assert by_key.is_certain
+        assert by_key.payment is not None
+        assert by_key.payment.status is PaymentStatus.SUCCEEDED
+        assert by_key.payment.payment_id == answer.payment.payment_id
+        assert (by_key.payment.key, by_key.payment.amount, by_key.payment.currency) == (
+            "at_1",
+            100_000,
+            "IDR",
+        )
+
+    async def test_key_instants_and_ids_travel_with_the_charge(self, rig: Rig) -> None:
+        reference = await rig.agree()
+        await rig.provider.charge(order(reference, retry_attempt=2, obligation="3"))
+        (row,) = await rig.book()
+        expected = {
+            "dunning_key": "at_1",
+            "retry_attempt": 2,
+            "planned_at": "2026-03-05T13:10:00Z",
+            "business_at": "2026-03-05T13:10:04Z",
+            "subscription": "ours-1",
+            "obligation": "3",
+            "campaign": "spring",
+        }
+        assert row.metadata == expected
+
+    async def test_the_merchants_metadata_never_passes_for_a_key(self, rig: Rig) -> None:
+        reference = await rig.agree()
+        forged = {"dunning_key": "at_other", "subscription": "theirs"}
+        await rig.provider.charge(order(reference, metadata=forged))
+        (row,) = await rig.book()
+        assert row.key == "at_1"
+        assert row.metadata["subscription"] == "ours-1"
+
+    async def test_a_decline_carries_the_providers_code_and_its_table_knows_it(self, rig: Rig) -> None:
+        reference = await rig.agree(rig.soft_code)
+        await rig.provider.charge(order(reference))
+        await rig.quiet()
+        found = (await rig.provider.find_payment(asking(reference))).payment
+        assert found is not None
+        assert (found.status, found.code) == (PaymentStatus.FAILED, rig.soft_code)
+        verdict = classify(rig.provider.declines, found.code_field, found.code)
+        assert (verdict.klass, verdict.is_unknown) == (DeclineClass.SOFT, False)
+
+    async def test_an_advised_wait_is_passed_on(self, rig: Rig) -> None:
+        reference = await rig.agree(f"{rig.soft_code}/wait=10d")
+        await rig.provider.charge(order(reference))
+        await rig.quiet()
+        found = (await rig.provider.find_payment(asking(reference))).payment
+        assert found is not None
+        assert found.retry_after_seconds == 10 * 86_400
+
+    async def test_a_pending_payment_is_pending_until_its_business_instant(self, rig: Rig) -> None:
+        reference = await rig.agree("PENDING/2h/SUCCEEDED")
+        answer = await rig.provider.charge(order(reference))
+        assert answer.payment is not None
+        paid = asking(reference, payment_id=answer.payment.payment_id)
+        soon = await rig.provider.find_payment(paid.but(business_at=AT + timedelta(hours=1)))
+        late = await rig.provider.find_payment(paid.but(business_at=AT + timedelta(hours=3)))
+        assert soon.payment is not None
+        assert late.payment is not None
+        assert (soon.payment.status, late.payment.status) == (PaymentStatus.PENDING, PaymentStatus.SUCCEEDED)
+
+    # --- what is certain ----------------------------------------------------------------------------
+
+    async def test_where_nobody_listens_nothing_was_charged(self, rig: Rig) -> None:
+        answer = await rig.unreachable().charge(order("sub_x"))
+        assert answer.kind is AnswerKind.OUTAGE
+
+    @pytest.mark.parametrize("kind", ["429", "401"])
+    async def test_a_turned_away_request_is_an_outage_and_charged_nothing(self, rig: Rig, kind: str) -> None:
+        reference = await rig.agree()
+        await rig.fault(kind)
+        answer = await rig.provider.charge(order(reference))
+        assert answer.kind is AnswerKind.OUTAGE
+        assert await rig.book() == []
+        assert ("attention" in answer.because) == (kind == "401")
+
+    @pytest.mark.parametrize("kind", ["timeout_after_commit", "http_500_after_commit", "drop_after_commit"])
+    async def test_a_lost_answer_is_unclear_and_the_payment_is_found_by_its_key(
+        self, rig: Rig, kind: str
+    ) -> None:
+        reference = await rig.agree("SUCCEEDED")
+        await rig.fault(kind)
+        answer = await rig.provider.charge(order(reference))
+        assert (answer.kind, answer.payment) == (AnswerKind.UNCLEAR, None)
+        await rig.quiet()
+        found = await rig.provider.find_payment(asking(reference))
+        assert found.payment is not None
+        assert found.payment.status is PaymentStatus.SUCCEEDED
+        assert [row.key for row in await rig.book()] == ["at_1"]
+
+    @pytest.mark.parametrize("kind", ["timeout_before_commit", "http_500", "drop_connection"])
+    async def test_a_lost_request_is_unclear_too_and_surely_absent_afterwards(
+        self, rig: Rig, kind: str
+    ) -> None:
+        reference = await rig.agree()
+        await rig.fault(kind)
+        answer = await rig.provider.charge(order(reference))
+        assert answer.kind is AnswerKind.UNCLEAR
+        found = await rig.provider.find_payment(asking(reference))
+        assert (found.is_certain, found.payment) == (True, None)
+        assert await rig.book() == []
+
+    async def test_nothing_is_sent_twice_whatever_happens(self, rig: Rig) -> None:
+        """Each fault is used up by the first request: a repeat below us would get through and show."""
+        for number, kind in enumerate(("http_500", "429", "401", "drop_connection", "timeout_before_commit")):
+            reference = await rig.agree()
+            await rig.fault(kind)
+            await rig.provider.charge(order(reference, key=f"at_{number}"))
+        assert await rig.book() == []
+
+    @pytest.mark.parametrize("kind", ["http_500", "drop_connection", "429", "401", "timeout_before_commit"])
+    async def test_a_look_up_that_fails_proves_nothing(self, rig: Rig, kind: str) -> None:
+        reference = await rig.agree()
+        await rig.fault(kind, on="lookup")
+        found = await rig.provider.find_payment(asking(reference))
+        assert (found.is_certain, found.payment) == (False, None)
+
+    async def test_a_look_up_of_a_paid_charge_that_fails_half_way_proves_nothing(self, rig: Rig) -> None:
+        reference = await rig.agree("SUCCEEDED")
+        await rig.provider.charge(order(reference))
+        await rig.quiet()
+        await rig.fault("http_500", on="lookup", after=1)
+        found = await rig.provider.find_payment(asking(reference))
+        assert (found.is_certain, found.payment) == (False, None)
+
+    async def test_a_key_is_found_behind_hundreds_of_other_payments(self, rig: Rig) -> None:
+        reference = await rig.agree("SUCCEEDED")
+        await rig.provider.charge(order(reference))
+        await rig.quiet()
+        for _ in range(205):
+            await rig.pay_by_link(reference, 7_000)
+        found = await rig.provider.find_payment(asking(reference))
+        assert found.payment is not None
+        assert found.payment.key == "at_1"
+        absent = await rig.provider.find_payment(asking(reference, key="at_2"))
+        assert (absent.is_certain, absent.payment) == (True, None)
+
+    async def test_only_payments_since_the_request_are_looked_at(self, rig: Rig) -> None:
+        reference = await rig.agree("SUCCEEDED")
+        await rig.provider.charge(order(reference))
+        await rig.quiet()
+        later = datetime.now(UTC) + timedelta(hours=1)
+        found = await rig.provider.find_payment(asking(reference, since=later))
+        assert (found.is_certain, found.payment) == (True, None)
+
+    async def test_a_payment_without_a_key_counts_only_when_it_is_accepted_and_of_equal_price(
+        self, rig: Rig
+    ) -> None:
+        reference = await rig.agree()
+        await rig.pay_by_link(reference, 7_000)
+        await rig.pay_by_link(reference, 100_000)
+        strict = await rig.provider.find_payment(asking(reference))
+        lenient = await rig.provider.find_payment(asking(reference, accept_keyless=True))
+        other = await rig.provider.find_payment(asking(reference, amount=50_000, accept_keyless=True))
+        assert (strict.is_certain, strict.payment) == (True, None)
+        assert lenient.payment is not None
+        assert (lenient.payment.key, lenient.payment.amount) == (None, 100_000)
+        assert (other.is_certain, other.payment) == (True, None)
+
+    async def test_another_attempts_payment_is_never_adopted_by_its_id(self, rig: Rig) -> None:
+        reference = await rig.agree("SUCCEEDED")
+        answer = await rig.provider.charge(order(reference, key="at_other"))
+        assert answer.payment is not None
+        found = await rig.provider.find_payment(asking(reference, payment_id=answer.payment.payment_id))
+        assert (found.is_certain, found.payment) == (False, None)
+
+    # --- mandates -----------------------------------------------------------------------------------
+
+    async def test_a_completed_link_authorises_and_its_reference_can_be_charged(self, rig: Rig) -> None:
+        made = await rig.provider.create_mandate(mandate_request())
+        assert made.status is MandateStatus.WAITING
+        assert made.link is not None
+        await rig.visit(made.link)
+        await rig.quiet()
+        stands = await rig.provider.read_mandate(made.reference)
+        assert stands.status is MandateStatus.AUTHORIZED
+        assert stands.method_token
+        answer = await rig.provider.charge(order(stands.reference))
+        assert answer.kind is AnswerKind.PAYMENT
+
+    async def test_a_link_that_nobody_opens_waits_and_can_be_given_back(self, rig: Rig) -> None:
+        made = await rig.provider.create_mandate(mandate_request())
+        assert (await rig.provider.read_mandate(made.reference)).status is MandateStatus.WAITING
+        await rig.provider.end_mandate(made.reference, reason="nobody came")
+
+    async def test_a_declined_link_is_a_failed_mandate(self, rig: Rig) -> None:
+        made = await rig.provider.create_mandate(mandate_request())
+        assert made.link is not None
+        await rig.visit(made.link, approves=False)
+        assert (await rig.provider.read_mandate(made.reference)).status is MandateStatus.FAILED
+
+    async def test_an_outage_creates_no_mandate_and_says_so(self, rig: Rig) -> None:
+        with pytest.raises(ProviderUnavailable):
+            await rig.unreachable().create_mandate(mandate_request())
+        await rig.fault("429", on="mandate")
+        with pytest.raises(ProviderUnavailable):
+            await rig.provider.create_mandate(mandate_request())
+
+    async def test_an_unknown_reference_is_refused(self, rig: Rig) -> None:
+        with pytest.raises(ProviderRefused):
+            await rig.provider.read_mandate("sub_nobody")
+
+    async def test_an_ended_mandate_is_ended_and_ending_it_again_is_success(self, rig: Rig) -> None:
+        reference = await rig.agree()
+        await rig.provider.end_mandate(reference, reason="canceled")
+        await rig.provider.end_mandate(reference, reason="canceled")
+        assert (await rig.provider.read_mandate(reference)).status is MandateStatus.ENDED
+
+    # --- messages -----------------------------------------------------------------------------------
+
+    async def test_messages_of_a_charge_tell_its_key_our_id_and_its_outcome(self, rig: Rig) -> None:
+        reference = await rig.agree(rig.soft_code, "SUCCEEDED")
+        for key in ("at_1", "at_2"):
+            await rig.provider.charge(order(reference, key=key))
+            await rig.quiet()
+        told = [one for one in self._read_all(rig) if one.kind is MessageKind.PAYMENT and one.payment]
+        declined = next(one for one in told if one.payment and one.payment.key == "at_1")
+        paid = next(one for one in told if one.payment and one.payment.key == "at_2")
+        assert declined.payment is not None
+        assert paid.payment is not None
+        assert (declined.payment.status, declined.payment.code) == (PaymentStatus.FAILED, rig.soft_code)
+        assert paid.payment.status is PaymentStatus.SUCCEEDED
+        assert (paid.subscription, paid.reference) == ("ours-1", reference)
+        assert len({one.message_id for one in told}) == len(told)
+
+    async def test_a_mandates_message_carries_our_id_and_the_reference(self, rig: Rig) -> None:
+        made = await rig.provider.create_mandate(mandate_request())
+        assert made.link is not None
+        await rig.visit(made.link)
+        await rig.quiet()
+        told = next(one for one in self._read_all(rig) if one.kind is MessageKind.MANDATE)
+        assert told.subscription == "ours-1"
+        assert told.mandate is not None
+        assert told.mandate.status is MandateStatus.AUTHORIZED
+        assert told.mandate.reference == (await rig.provider.read_mandate(made.reference)).reference
+
+    async def test_a_changed_body_or_an_old_message_is_refused(self, rig: Rig) -> None:
+        reference = await rig.agree()
+        await rig.provider.charge(order(reference))
+        await rig.quiet()
+        sent = rig.deliveries()[-1]
+        now = datetime.now(UTC)
+        self._read(rig, sent, now)
+        with pytest.raises(WebhookRefused):
+            self._read(rig, Delivery(sent.headers, sent.body.replace(b"succeeded", b"succeedeD")), now)
+        with pytest.raises(WebhookRefused):
+            self._read(rig, sent, now + timedelta(minutes=6))
+        with pytest.raises(WebhookRefused):
+            self._read(rig, Delivery({}, sent.body), now)
+
+    def _read_all(self, rig: Rig) -> list[ProviderMessage]:
+        now = datetime.now(UTC)
+        return [self._read(rig, one, now) for one in rig.deliveries()]
+
+    def _read(self, rig: Rig, sent: Delivery, now: datetime) -> ProviderMessage:
+        return rig.provider.read_webhook(sent.headers, sent.body, secrets=[rig.secret], now=now)
+
+
+__all__ = ["AT", "ChargeAnswer", "Delivery", "Mandate", "ProviderContract", "Rig", "Row", "asking", "order"]

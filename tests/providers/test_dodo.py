@@ -1,0 +1,424 @@
+"""Dodo's adapter: the contract of all adapters, and what is Dodo's own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from dunning.domain.declines import DeclineClass, classify
+from dunning.errors import ConfigurationError
+from dunning.providers import http
+from dunning.providers.base import (
+    AnswerKind,
+    MandateStatus,
+    PaymentProvider,
+    PaymentStatus,
+    ProviderRefused,
+    ProviderUnavailable,
+)
+from dunning.providers.dodo import DodoProvider
+from dunning.providers.registry import provider_for
+from dunning.sandbox import SandboxServer
+from dunning.sandbox.serving import serving
+from dunning.settings import AccountSettings
+from tests.builders import subscription
+from tests.providers.contract import AT, Delivery, ProviderContract, Row, asking, mandate_request, order
+
+SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"
+KEY = SecretStr("dodo_test_key")
+
+
+@dataclass
+class Mailbox:
+    """Where the sandbox's webhooks arrive."""
+
+    url: str = ""
+    got: list[Delivery] = field(default_factory=list)
+
+    async def take(self, request: Request) -> Response:
+        self.got.append(Delivery(dict(request.headers), await request.body()))
+        return Response()
+
+
+class DodoRig:
+    """The adapter and the sandbox that it speaks to."""
+
+    soft_code = "INSUFFICIENT_FUNDS"
+    secret = SECRET
+
+    def __init__(self, sandbox: SandboxServer, mailbox: Mailbox, control: httpx.AsyncClient) -> None:
+        self.sandbox = sandbox
+        self.mailbox = mailbox
+        self.control = control
+        self.provider: PaymentProvider = DodoProvider(KEY, is_test=True, base_url=sandbox.url)
+        self._agreed = 0
+
+    async def agree(self, *outcomes: str, dues: str = "", on_hold: bool = False, **fields: Any) -> str:
+        self._agreed += 1
+        reference = f"sub_{self._agreed}"
+        body = {
+            "subscription_id": reference,
+            "customer_id": f"cus_{self._agreed}",
+            "currency": "IDR",
+            "metadata": {"subscription": "ours-1"},
+            "script": list(outcomes),
+            "dues": dues,
+            "on_hold_after_failure": on_hold,
+            "methods": [{"payment_method_id": "pm_new"}],
+            **fields,
+        }
+        await self._post("subscriptions", body)
+        return reference
+
+    async def fault(self, kind: str, on: str = "charge", **more: Any) -> None:
+        await self._post("faults", [{"kind": kind, "on": on, **more}])
+
+    async def book(self) -> list[Row]:
+        rows = (await self.control.get("/_sandbox/charges")).json()["charges"]
+        return [
+            Row(one["payment_id"], one["key"], one["status"], one["amount"], one["metadata"]) for one in rows
+        ]
+
+    async def quiet(self) -> None:
+        assert await self.sandbox.state.until_quiet(within=10)
+
+    async def visit(self, link: str, *, approves: bool = True) -> None:
+        answer = await self.control.post(link, data={"answer": "approve" if approves else "decline"})
+        assert answer.is_success, answer.text
+
+    async def pay_by_link(self, reference: str, amount: int) -> None:
+        await self._post(f"subscriptions/{reference}/pay-link", {"amount": amount})
+
+    def unreachable(self) -> PaymentProvider:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            port = taken.getsockname()[1]
+        return DodoProvider(KEY, is_test=True, base_url=f"http://127.0.0.1:{port}")
+
+    def deliveries(self) -> list[Delivery]:
+        return self.mailbox.got
+
+    async def _post(self, path: str, body: Any) -> dict[str, Any]:
+        answer = await self.control.post(f"/_sandbox/{path}", json=body)
+        assert answer.is_success, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+
+@pytest.fixture(scope="module")
+async def mailbox() -> AsyncIterator[Mailbox]:
+    found = Mailbox()
+    async with serving(Starlette(routes=[Route("/hook", found.take, methods=["POST"])])) as url:
+        found.url = f"{url}/hook"
+        yield found
+
+
+@pytest.fixture(scope="module")
+async def sandbox(mailbox: Mailbox) -> AsyncIterator[SandboxServer]:
+    async with SandboxServer.start(
+        webhook_url=mailbox.url, webhook_secret=SECRET, settle_seconds=0.005, hold_seconds=0.05
+    ) as server:
+        yield server
+
+
+@pytest.fixture
+async def rig(sandbox: SandboxServer, mailbox: Mailbox) -> AsyncIterator[DodoRig]:
+    async with httpx.AsyncClient(base_url=sandbox.url, timeout=10) as control:
+        found = DodoRig(sandbox, mailbox, control)
+        yield found
+        await found.provider.aclose()
+    await sandbox.state.reset()
+    mailbox.got.clear()
+
+
+class TestContract(ProviderContract):
+    """Everything that is asked of every adapter."""
+
+
+@contextlib.asynccontextmanager
+async def answering(status: int, body: bytes, **headers: str) -> AsyncIterator[DodoProvider]:
+    """Dodo, always giving one answer."""
+
+    async def answer(request: Request) -> Response:
+        return Response(body, status_code=status, headers=headers)
+
+    routes = [Route("/{path:path}", answer, methods=["GET", "POST", "PATCH"])]
+    async with serving(Starlette(routes=routes)) as url:
+        provider = DodoProvider(KEY, is_test=True, base_url=url)
+        yield provider
+        await provider.aclose()
+
+
+def says(code: str) -> bytes:
+    return json.dumps({"code": code, "message": "words"}).encode()
+
+
+@pytest.mark.server
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (200, b'{"payment_id":"pay_1"}', AnswerKind.PAYMENT),
+        (200, b"{}", AnswerKind.UNCLEAR),
+        (200, b'{"payment_id":7}', AnswerKind.UNCLEAR),
+        (200, b"<html>", AnswerKind.UNCLEAR),
+        (200, b"[]", AnswerKind.UNCLEAR),
+        (204, b"", AnswerKind.UNCLEAR),
+        (302, b"", AnswerKind.UNCLEAR),
+        (400, b"", AnswerKind.UNCLEAR),
+        (400, says("INVALID_REQUEST_BODY"), AnswerKind.REFUSED),
+        (401, b"<html>", AnswerKind.OUTAGE),
+        (401, says("UNAUTHORIZED"), AnswerKind.OUTAGE),
+        (403, says("MERCHANT_NOT_LIVE"), AnswerKind.OUTAGE),
+        (404, says("NOT_FOUND"), AnswerKind.REFUSED),
+        (408, says("REQUEST_TIMEOUT"), AnswerKind.UNCLEAR),
+        (409, says("SUBSCRIPTION_INACTIVE"), AnswerKind.REFUSED),
+        (409, says("PREVIOUS_PAYMENT_PENDING"), AnswerKind.OUTAGE),
+        (409, says("SOMETHING_CONCURRENT"), AnswerKind.UNCLEAR),
+        (409, b"", AnswerKind.UNCLEAR),
+        (422, says("SOMETHING_NEW"), AnswerKind.REFUSED),
+        (429, b"slow down", AnswerKind.OUTAGE),
+        (500, says("INTERNAL_SERVER_ERROR"), AnswerKind.UNCLEAR),
+        (502, b"<html>", AnswerKind.UNCLEAR),
+        (503, says("DISCOUNT_CONCURRENT_REDEMPTION"), AnswerKind.UNCLEAR),
+    ],
+)
+async def test_each_answer_to_a_charge_has_one_meaning(status: int, body: bytes, kind: AnswerKind) -> None:
+    async with answering(status, body) as provider:
+        answer = await provider.charge(order("sub_1"))
+    assert answer.kind is kind
+
+
+@pytest.mark.server
+async def test_a_throttled_charge_passes_on_how_long_to_stay_away() -> None:
+    async with answering(429, says("TOO_MANY_REQUESTS"), **{"retry-after": "17"}) as provider:
+        answer = await provider.charge(order("sub_1"))
+        with pytest.raises(ProviderUnavailable) as caught:
+            await provider.read_mandate("sub_1")
+    assert answer.retry_after_seconds == 17
+    assert caught.value.retry_after_seconds == 17
+
+
+@pytest.mark.server
+@pytest.mark.parametrize(
+    "body", [b"{}", b'{"items":{}}', b'{"items":[{"payment_id":1}]}', b"x", b'{"items":7}']
+)
+async def test_a_list_that_cannot_be_read_proves_nothing(body: bytes) -> None:
+    async with answering(200, body) as provider:
+        found = await provider.find_payment(asking("sub_1"))
+    assert (found.is_certain, found.payment) == (False, None)
+
+
+@pytest.mark.server
+async def test_a_list_without_an_end_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dunning.providers.dodo.MAX_PAGES", 3)
+    row = {"payment_id": "pay_1", "total_amount": 1, "currency": "USD", "status": "succeeded"}
+    async with answering(200, json.dumps({"items": [row]}).encode()) as provider:
+        found = await provider.find_payment(asking("sub_1"))
+    assert (found.is_certain, found.payment) == (False, None)
+
+
+@pytest.mark.server
+async def test_silence_of_the_provider_ends_at_our_deadline_and_is_unclear(
+    rig: DodoRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "CALL_SECONDS", 0.3)
+    reference = await rig.agree("SUCCEEDED")
+    await rig.fault("timeout_after_commit", seconds=30)
+    began = asyncio.get_running_loop().time()
+    patient = DodoProvider(KEY, is_test=True, base_url=rig.sandbox.url)
+    answer = await patient.charge(order(reference))
+    await patient.aclose()
+    assert answer.kind is AnswerKind.UNCLEAR
+    assert asyncio.get_running_loop().time() - began < 10
+    assert len(await rig.book()) == 1
+
+
+@pytest.mark.server
+async def test_more_metadata_than_dodo_takes_is_refused_before_it_is_sent(rig: DodoRig) -> None:
+    reference = await rig.agree()
+    fits = {f"k{n}": n for n in range(44)}
+    too_many = await rig.provider.charge(order(reference, metadata={**fits, "one": "more"}))
+    assert (too_many.kind, too_many.code) == (AnswerKind.REFUSED, "MAXIMUM_KEYS_REACHED")
+    assert await rig.book() == []
+    assert (await rig.provider.charge(order(reference, metadata=fits))).kind is AnswerKind.PAYMENT
+
+
+@pytest.mark.server
+async def test_refusals_go_through_the_decline_table(rig: DodoRig) -> None:
+    ended = await rig.agree(status="cancelled")
+    live = await rig.agree()
+    refused = await rig.provider.charge(order(ended))
+    small = await rig.provider.charge(order(live, amount=1))
+    table = rig.provider.declines
+    assert classify(table, refused.code_field, refused.code).klass is DeclineClass.ACTION
+    assert classify(table, small.code_field, small.code).klass is DeclineClass.MERCHANT
+
+
+@pytest.mark.server
+async def test_a_pending_payment_puts_the_next_charge_off_and_charges_nothing(rig: DodoRig) -> None:
+    reference = await rig.agree("PENDING/2h/SUCCEEDED")
+    await rig.provider.charge(order(reference, key="at_1"))
+    second = await rig.provider.charge(order(reference, key="at_2"))
+    assert (second.kind, second.code) == (AnswerKind.OUTAGE, "PREVIOUS_PAYMENT_PENDING")
+    assert [row.key for row in await rig.book()] == ["at_1"]
+
+
+@pytest.mark.server
+async def test_two_charges_under_one_key_are_two_and_the_paid_one_is_found(rig: DodoRig) -> None:
+    """Dodo knows no idempotency: the adapter must not be relied on to hide a repeat."""
+    reference = await rig.agree("INSUFFICIENT_FUNDS", "SUCCEEDED")
+    await rig.provider.charge(order(reference))
+    await rig.quiet()
+    late = (await rig.book())[0].payment_id
+    await rig._post(f"subscriptions/{reference}/late-success", {"payment_id": late})
+    await rig.provider.charge(order(reference))
+    await rig.quiet()
+    assert len(await rig.book()) == 2
+    found = (await rig.provider.find_payment(asking(reference))).payment
+    assert found is not None
+    assert found.status is PaymentStatus.SUCCEEDED
+
+
+@pytest.mark.server
+class TestMethods:
+    """Dodo collects by itself when the method of a subscription on hold changes."""
+
+    async def test_on_hold_its_own_charge_is_returned(self, rig: DodoRig) -> None:
+        reference = await rig.agree("EXPIRED_CARD", on_hold=True)
+        await rig.provider.charge(order(reference))
+        await rig.quiet()
+        change = await rig.provider.change_method(reference, "pm_new")
+        assert change.payment is not None
+        assert (change.payment.key, change.payment.amount) == (None, 100_000)
+        await rig.quiet()
+        query = asking(reference, key="at_2", accept_keyless=True)
+        found = (await rig.provider.find_payment(query)).payment
+        assert found is not None
+        assert (found.payment_id, found.status) == (change.payment.payment_id, PaymentStatus.SUCCEEDED)
+        assert len([row for row in await rig.book() if row.status == "succeeded"]) == 1
+
+    async def test_otherwise_nothing_is_charged(self, rig: DodoRig) -> None:
+        reference = await rig.agree()
+        change = await rig.provider.change_method(reference, "pm_new")
+        assert (change.method_token, change.payment) == ("pm_new", None)
+        assert (await rig.provider.read_mandate(reference)).method_token == "pm_new"
+        assert await rig.book() == []
+
+    async def test_without_a_token_there_is_a_link(self, rig: DodoRig) -> None:
+        reference = await rig.agree()
+        change = await rig.provider.change_method(reference, None)
+        assert change.link is not None
+        await rig.visit(change.link)
+        assert (await rig.provider.read_mandate(reference)).method_token not in (None, "pm_sandbox")
+
+    async def test_an_unknown_token_is_refused(self, rig: DodoRig) -> None:
+        reference = await rig.agree()
+        with pytest.raises(ProviderRefused):
+            await rig.provider.change_method(reference, "pm_nobody")
+
+
+@pytest.mark.server
+class TestMandates:
+    async def test_the_older_endpoint_is_used_when_the_options_ask_for_it(self, rig: DodoRig) -> None:
+        options = {"country": "ID", "product_id": "pdt_1", "use_subscriptions_endpoint": True}
+        terms = subscription(id="ours-1", payment_methods=[], provider_options=options).terms()
+        made = await rig.provider.create_mandate(mandate_request(terms=terms))
+        assert made.reference.startswith("sub_")
+        assert made.expires_at is not None
+        assert made.link is not None
+        await rig.visit(made.link)
+        assert (await rig.provider.read_mandate(made.reference)).status is MandateStatus.AUTHORIZED
+
+    async def test_a_mandate_alone_charges_nothing(self, rig: DodoRig) -> None:
+        made = await rig.provider.create_mandate(mandate_request())
+        assert made.link is not None
+        await rig.visit(made.link)
+        await rig.quiet()
+        assert await rig.book() == []
+
+    async def test_a_first_price_is_found_by_its_key_and_no_later_payment_is_taken_for_it(
+        self, rig: DodoRig
+    ) -> None:
+        made = await rig.provider.create_mandate(mandate_request(first_price=100_000, first_key="at_1"))
+        assert made.link is not None
+        await rig.visit(made.link)
+        await rig.quiet()
+        reference = (await rig.provider.read_mandate(made.reference)).reference
+        first = (await rig.provider.find_payment(asking(reference))).payment
+        assert first is not None
+        assert (first.status, first.amount) == (PaymentStatus.SUCCEEDED, 100_000)
+        # A charge that brings no metadata gets the subscription's: it must not pass for attempt 1.
+        copied = await rig.control.post(
+            f"/subscriptions/{reference}/charge",
+            json={"product_price": 100_000},
+            headers={"authorization": "Bearer dodo_test_key"},
+        )
+        await rig.quiet()
+        found = (
+            await rig.provider.find_payment(asking(reference, payment_id=copied.json()["payment_id"]))
+        ).payment
+        assert found is not None
+        assert found.key is None
+
+    async def test_without_an_address_for_mail_nothing_is_asked(self, rig: DodoRig) -> None:
+        contacts = subscription().contacts().but(email=None)
+        with pytest.raises(ProviderRefused, match="e-mail"):
+            await rig.provider.create_mandate(mandate_request(contacts=contacts))
+
+    async def test_a_reference_never_becomes_a_path(self, rig: DodoRig) -> None:
+        reference = await rig.agree("SUCCEEDED")
+        answer = await rig.provider.charge(order(f"x/../{reference}"))
+        assert answer.kind is AnswerKind.REFUSED
+        assert await rig.book() == []
+
+
+class TestModes:
+    """Test and live are never mixed. SPEC 12."""
+
+    def test_a_key_of_the_other_mode_is_refused(self) -> None:
+        with pytest.raises(ValueError, match="test mode") as caught:
+            DodoProvider(SecretStr("dodo_live_abc"), is_test=True)
+        assert "abc" not in str(caught.value)
+        with pytest.raises(ValueError, match="live mode"):
+            DodoProvider(SecretStr("dodo_test_abc"), is_test=False)
+
+    @pytest.mark.server
+    async def test_the_business_clock_is_told_in_test_mode_only(self) -> None:
+        seen: list[str | None] = []
+
+        async def answer(request: Request) -> Response:
+            seen.append(request.headers.get("x-dunning-business-at"))
+            return Response(b'{"items":[]}')
+
+        async with serving(Starlette(routes=[Route("/payments", answer)])) as url:
+            for is_test, key in ((True, "dodo_test_k"), (False, "dodo_live_k")):
+                provider = DodoProvider(SecretStr(key), is_test=is_test, base_url=url)
+                await provider.find_payment(asking("sub_1", business_at=AT))
+                await provider.aclose()
+        assert seen == ["2026-03-05T13:10:00+00:00", None]
+
+    async def test_the_registry_gives_the_adapter_that_the_settings_name(self) -> None:
+        account = AccountSettings(provider="dodo", mode="test", api_key=KEY, merchant_name="Demo")
+        provider = provider_for(account)
+        assert provider.capabilities.name == "dodo"
+        await provider.aclose()
+
+    def test_a_provider_without_an_adapter_is_named(self) -> None:
+        account = AccountSettings(
+            provider="omise", mode="test", api_key=SecretStr("skey"), merchant_name="Demo"
+        )
+        with pytest.raises(ConfigurationError, match="omise"):
+            provider_for(account)
