@@ -88,10 +88,10 @@ class Inbox(Part):
             return (await connection.execute(new.returning(inbox.c.id))).first() is not None
 
     @asynccontextmanager
-    async def unsignalled(self, limit: int = 50) -> AsyncIterator[list[InboxRow]]:
+    async def unsignalled(self, limit: int = 50) -> AsyncIterator[Signalling]:
         """Rows to signal, oldest first, locked against other processes while the block runs.
 
-        Rows for which `mark_signalled` is called (any connection) leave the queue when the block ends.
+        Rows for which `done` is called leave the queue when the block ends.
         """
         query = (
             select(inbox)
