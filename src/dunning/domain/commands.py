@@ -1,7 +1,8 @@
 """Commands: what a person or a backend may ask of a subscription. SPEC 9.
 
 `command_id` is given by the caller and unique per account; the same id returns the first result. `requested_at`
-is when the person did it (business time), where that differs from the arrival.
+is when the person did it (business time), where that differs from the arrival. Whether a command is allowed in
+a state is `command_table`'s business; here stands only what a command may say.
 """
 
 from __future__ import annotations
@@ -9,12 +10,21 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from dunning.domain.base import Value
+from dunning.domain.fields import (
+    MAX_AMOUNT,
+    Currency,
+    Identifier,
+    Instant,
+    Metadata,
+    Month,
+    Text,
+    Token,
+    Whole,
+)
 from dunning.domain.terms import FailedCycleAction, OnHardDecline, RetryPolicy
-
-Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,64}$")]
 
 
 class CancelType(StrEnum):
@@ -26,7 +36,7 @@ class CancelType(StrEnum):
 
 class _Command(Value):
     command_id: Identifier
-    requested_at: AwareDatetime | None = None
+    requested_at: Instant | None = None
 
 
 class Cancel(_Command):
@@ -46,7 +56,7 @@ class Pause(_Command):
     """Skip cycles, until resumed or until an instant."""
 
     name: Literal["pause"] = "pause"
-    until: AwareDatetime | None = None
+    until: Instant | None = None
 
 
 class Resume(_Command):
@@ -59,41 +69,41 @@ class Defer(_Command):
     """Move the next due instant."""
 
     name: Literal["defer"] = "defer"
-    days: int = Field(ge=1, le=365)
+    days: Annotated[Whole, Field(ge=1, le=365)]
 
 
 class Charge(_Command):
     """Collect an amount (minor units) on demand."""
 
     name: Literal["charge"] = "charge"
-    amount: int = Field(gt=0)
-    currency: str | None = None
-    description: str | None = None
-    metadata: dict[str, str | int | bool] | None = None
+    amount: Annotated[Whole, Field(gt=0, le=MAX_AMOUNT)]
+    currency: Currency | None = None
+    description: Text | None = None
+    metadata: Metadata | None = None
 
 
 class RetryNow(_Command):
     """Try what is owed now; the oldest obligation, or the one named."""
 
     name: Literal["retry_now"] = "retry_now"
-    obligation: str | None = None
+    obligation: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,80}$")] | None = None
 
 
 class UpdatePaymentMethod(_Command):
     """Make a token current. `expires` is `YYYY-MM`."""
 
     name: Literal["update_payment_method"] = "update_payment_method"
-    token: str = Field(min_length=1, max_length=255)
-    expires: str | None = Field(default=None, pattern=r"^\d{4}-(0[1-9]|1[0-2])$")
-    network: str | None = None
-    fingerprint: str | None = None
+    token: Token
+    expires: Month | None = None
+    network: Text | None = None
+    fingerprint: Text | None = None
 
 
 class SkipCycle(_Command):
     """Do not collect the next cycle, or a numbered one."""
 
     name: Literal["skip_cycle"] = "skip_cycle"
-    number: int | None = Field(default=None, ge=1)
+    number: Annotated[Whole, Field(ge=1)] | None = None
 
 
 class SetPolicy(_Command):
@@ -101,11 +111,11 @@ class SetPolicy(_Command):
 
     name: Literal["set_policy"] = "set_policy"
     retry: RetryPolicy | None = None
-    grace_days: int | None = Field(default=None, ge=0, le=30)
-    hold_days: int | None = Field(default=None, ge=0, le=60)
+    grace_days: Annotated[Whole, Field(ge=0, le=30)] | None = None
+    hold_days: Annotated[Whole, Field(ge=0, le=60)] | None = None
     on_hard_decline: OnHardDecline | None = None
     failed_cycle_action: FailedCycleAction | None = None
-    failed_attempt_notifications: tuple[int, ...] | None = None
+    failed_attempt_notifications: tuple[Annotated[Whole, Field(ge=1)], ...] | None = None
 
 
 class MarkFixed(_Command):

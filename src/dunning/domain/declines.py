@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import cached_property
+from typing import Self
+
+from pydantic import model_validator
 
 from dunning.domain.base import Value
 
@@ -28,7 +32,12 @@ CONCEALED = frozenset({"STOLEN_CARD", "LOST_CARD", "PICKUP_CARD", "FRAUDULENT"})
 
 
 class DeclineRow(Value):
-    """One code of one field. `cap`: how often the same soft decline may be met before the ladder ends."""
+    """One code of one field.
+
+    Attributes:
+        source: where the code and its class come from.
+        cap: so many retries may answer to this code within one obligation; then its ladder ends.
+    """
 
     code: str
     klass: DeclineClass
@@ -44,6 +53,20 @@ class DeclineTable(Value):
     version: str
     rows: tuple[DeclineRow, ...]
 
+    @model_validator(mode="after")
+    def _has_each_code_once(self) -> Self:
+        if len(self._index) < len(self.rows):
+            raise ValueError("each code of a field must have one row")
+        return self
+
+    @cached_property
+    def _index(self) -> dict[tuple[str, str], DeclineRow]:
+        return {(row.field, row.code.upper()): row for row in self.rows}
+
+    def row(self, field: str, code: str) -> DeclineRow | None:
+        """The row of a code, compared without regard to case; None when the table does not know it."""
+        return self._index.get((field, code.strip().upper()))
+
 
 class Classified(Value):
     """A decline's class, and the rule that decided it; unknown codes are SOFT and flagged."""
@@ -55,16 +78,19 @@ class Classified(Value):
 
 
 def classify(table: DeclineTable, field: str, raw_code: str | None) -> Classified:
-    """The class of a raw code. Codes are compared without regard to case."""
+    """The class of a raw code, compared without regard to case.
+
+    `rule_id` is `universal.CODE` for the six codes that no provider may soften, `provider@version.CODE` for a
+    row of the table, and `provider@version.unknown` otherwise. SPEC 7.
+    """
     code = (raw_code or "").strip().upper()
     if code in ALWAYS_HARD:
         return Classified(klass=DeclineClass.HARD, rule_id=f"universal.{code}")
-    for row in table.rows:
-        if row.field == field and row.code.upper() == code:
-            return Classified(klass=row.klass, rule_id=f"{table.provider}@{table.version}.{row.code}", cap=row.cap)
-    return Classified(
-        klass=DeclineClass.SOFT, rule_id=f"{table.provider}@{table.version}.unknown", is_unknown=True
-    )
+    table_id = f"{table.provider}@{table.version}"
+    row = table.row(field, code)
+    if row is None:
+        return Classified(klass=DeclineClass.SOFT, rule_id=f"{table_id}.unknown", is_unknown=True)
+    return Classified(klass=row.klass, rule_id=f"{table_id}.{row.code}", cap=row.cap)
 
 
 class ReasonKey(StrEnum):

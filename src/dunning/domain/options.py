@@ -23,7 +23,7 @@ class DodoOptions(Value):
     Attributes:
         country: of the billing address; the only part that Dodo insists on.
         city, state, street, zipcode: personal; they stay in the ledger and never enter a history.
-        product_id: the product under which a new mandate is created.
+        product_id: the product under which a new mandate is created; default: the base item's.
         subscription_id: Dodo's own id of a mandate that exists already and is to be adopted.
         customer_id: Dodo's own id of the customer, if known; else one is made from the e-mail address.
         mandate_only: the mandate charges nothing; False asks for `first_price` (minor units) with it.

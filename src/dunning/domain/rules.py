@@ -234,9 +234,6 @@ def _dodo_can_make_a_link(subscription: Subscription, options: DodoOptions) -> I
     if options.subscription_id is not None:
         rule = "must hold the method of the mandate that provider_options.subscription_id names"
         yield BrokenRule("payment_methods", rule, [])
-    elif options.product_id is None:
-        rule = "must be given when there is no payment method yet: the mandate link needs a product"
-        yield BrokenRule("provider_options.product_id", rule, None)
     if subscription.customer.email is None and options.customer_id is None:
         rule = "must be given when there is no payment method yet (or provider_options.customer_id)"
         yield BrokenRule("customer.email", rule, None)

@@ -92,9 +92,6 @@ DODO_DECLINES = DeclineTable(
             DeclineRow(code=code, klass=klass, source="sheet D.7", cap=_CAPS.get(code))
             for code, klass in _DECLINES.items()
         ),
-        *(
-            DeclineRow(code=code, klass=klass, source="sheet D.8", field="api_code")
-            for code, klass in _API.items()
-        ),
+        *(DeclineRow(code=code, klass=klass, source="sheet D.8", field="api_code") for code, klass in _API.items()),
     ),
 )
