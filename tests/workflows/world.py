@@ -1,0 +1,207 @@
+"""A whole world for workflow tests: real ledger, real sandbox over HTTP, real mail catcher, a real worker.
+
+Time is the time-skipping server's: `pass_time` moves it, and nothing here sleeps to wait.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+import httpx
+from pydantic import SecretStr
+from temporalio.client import Client, WorkflowHandle
+from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import Worker
+
+from activities.book import BookActivities
+from activities.charging import ChargeActivities
+from activities.delivery import DeliveryActivities
+from activities.mandates import MandateActivities
+from activities.notices import NoticeActivities
+from dunning import contract
+from dunning.contract import ProviderFact, StateReport, SubscriptionInput
+from dunning.domain.commands import CommandResult
+from dunning.domain.state import State
+from dunning.intake import parse_subscription
+from dunning.ledger import Ledger
+from dunning.providers.registry import provider_for
+from dunning.sandbox import SandboxServer
+from dunning.sandbox.mail import MailCatcher
+from dunning.settings import AccountSettings, SmtpSettings, WhatsAppSettings
+from tests.builders import subscription_data
+from workers.bootstrap import workflow_runner
+from workflows.delivery import DeliverEventsWorkflow
+from workflows.subscription import SubscriptionWorkflow
+
+SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"
+ACCOUNT = "demo"
+
+
+class World:
+    """One merchant account with everything around it."""
+
+    def __init__(self, env: WorkflowEnvironment, ledger: Ledger, sandbox: SandboxServer, mail: MailCatcher) -> None:
+        self.env = env
+        self.client: Client = env.client
+        self.ledger = ledger
+        self.sandbox = sandbox
+        self.mail = mail
+        self.task_queue = f"dunning-{uuid.uuid4()}"
+        self.http = httpx.AsyncClient(base_url=sandbox.url, timeout=10)
+
+    async def now(self) -> datetime:
+        """The server's clock."""
+        return await self.env.get_current_time()
+
+    async def begin(self, *outcomes: str, id: str | None = None, due_in: timedelta = timedelta(hours=1), **changes: Any) -> Life:
+        """Write a subscription, script its customer at the provider, start its workflow."""
+        name = id or f"sub-{uuid.uuid4().hex[:12]}"
+        anchor = (await self.now() + due_in).replace(microsecond=0)
+        reference = f"sub_{name}"
+        data: dict[str, Any] = {
+            "id": name,
+            "customer": {**subscription_data()["customer"], "id": f"cust-{name}"},
+            "payment_methods": [{"token": "pm_1", "authorized_at": anchor.isoformat()}],
+            "provider_options": {"country": "ID", "product_id": "pdt_1", "subscription_id": reference},
+            "schedule": {"anchor_at": anchor.isoformat(), "interval": "MONTH", "interval_count": 1},
+            **changes,
+        }
+        given = parse_subscription(subscription_data(**data))
+        if given.payment_methods:
+            await self.script(name, reference, outcomes, given.payment_methods[0].token)
+        created = await self.ledger.create_subscription(given, now=await self.now())
+        start = SubscriptionInput(account=ACCOUNT, subscription=name, generation=created.generation)
+        handle = await self.client.start_workflow(
+            contract.WORKFLOW, start, id=contract.workflow_id(ACCOUNT, name), task_queue=self.task_queue
+        )
+        return Life(self, name, reference, handle, anchor)
+
+    async def script(self, name: str, reference: str, outcomes: tuple[str, ...], token: str) -> None:
+        """Register the customer's subscription and future at the sandbox."""
+        body = {
+            "subscription_id": reference,
+            "customer_id": f"cus_{name}",
+            "payment_method_id": token,
+            "currency": "IDR",
+            "metadata": {"subscription": name},
+            "script": list(outcomes),
+        }
+        (await self.http.post("/_sandbox/subscriptions", json=body)).raise_for_status()
+
+
+class Life:
+    """One subscription in the world."""
+
+    def __init__(self, world: World, name: str, reference: str, handle: WorkflowHandle[Any, Any], anchor: datetime) -> None:
+        self.world = world
+        self.name = name
+        self.reference = reference
+        self.handle = world.client.get_workflow_handle(handle.id)
+        self.anchor = anchor
+
+    async def report(self) -> StateReport:
+        """The answer of the state query."""
+        return await self.handle.query(contract.QUERY_STATE, result_type=StateReport)
+
+    async def state(self) -> State:
+        """The state, loaded."""
+        found = (await self.report()).state
+        assert found is not None
+        return found
+
+    async def pass_time(self, by: timedelta) -> State:
+        """Let virtual time pass."""
+        await self.world.env.sleep(by)
+        return await self.state()
+
+    async def until(self, is_reached: Callable[[State], bool], *, step: timedelta = timedelta(hours=6), steps: int = 300) -> State:
+        """Let time pass in steps until the state is as wanted."""
+        for _ in range(steps):
+            state = await self.state()
+            if is_reached(state):
+                return state
+            await self.world.env.sleep(step)
+        raise AssertionError(f"not reached: {await self.state()!r}")
+
+    async def command(self, name: str, command_id: str | None = None, **fields: Any) -> CommandResult:
+        """Send a command as an update."""
+        used = command_id or f"cmd-{uuid.uuid4().hex[:8]}"
+        body = {"name": name, "command_id": used, **fields}
+        return await self.handle.execute_update(name, body, id=used, result_type=CommandResult)
+
+    async def tell(self, fact: ProviderFact) -> None:
+        """Signal a provider's message, as the gateway does."""
+        await self.handle.signal(contract.SIGNAL_FACT, fact)
+
+    async def charges(self) -> list[dict[str, Any]]:
+        """The provider's charge book for this subscription."""
+        answer = await self.world.http.get("/_sandbox/charges", params={"subscription": self.name})
+        rows = answer.json()
+        return rows if isinstance(rows, list) else rows["charges"]
+
+    async def control(self, path: str, **body: Any) -> dict[str, Any]:
+        """Steer the customer at the provider."""
+        answer = await self.world.http.post(f"/_sandbox/subscriptions/{self.reference}/{path}", json=body)
+        answer.raise_for_status()
+        return dict(answer.json())
+
+
+@asynccontextmanager
+async def open_world(
+    env: WorkflowEnvironment, ledger_url: str, *, strict: bool = False, **account: Any
+) -> AsyncIterator[World]:
+    """Everything started, and ended afterwards."""
+    async with (
+        SandboxServer.start(settle_seconds=0.0) as sandbox,
+        MailCatcher.start() as mail,
+        httpx.AsyncClient(timeout=10) as http,
+    ):
+        ledger = await Ledger.open(ledger_url)
+        settings = {
+            ACCOUNT: AccountSettings(
+                provider="dodo",
+                mode="test",
+                base_url=sandbox.url,
+                api_key=SecretStr("dodo_test_key"),
+                webhook_secrets=(SecretStr(SECRET),),
+                merchant_name="Kopi Club",
+                requests_per_second=1000,
+                max_in_flight=100,
+                whatsapp=WhatsAppSettings(
+                    base_url=sandbox.url, phone_number_id="106540352242922", token=SecretStr("wa-token")
+                ),
+                smtp=SmtpSettings(host=mail.smtp_host, port=mail.smtp_port, from_address="billing@example.com", tls="none"),
+                **account,
+            )
+        }
+        providers = {name: provider_for(found) for name, found in settings.items()}
+        book, mandates = BookActivities(ledger), MandateActivities(ledger, providers)
+        charges = ChargeActivities(ledger, providers, settings)
+        notices = NoticeActivities(ledger, settings, http)
+        delivery = DeliveryActivities(ledger, settings, http)
+        world = World(env, ledger, sandbox, mail)
+        worker = Worker(
+            env.client,
+            task_queue=world.task_queue,
+            workflows=[SubscriptionWorkflow, DeliverEventsWorkflow],
+            activities=[
+                book.load_subscription, book.record, book.begin_command,
+                mandates.create_mandate, mandates.end_mandate,
+                charges.charge, charges.look_up, notices.send_notice, delivery.deliver_events,
+            ],
+            workflow_runner=workflow_runner(strict=strict),
+        )  # fmt: skip
+        try:
+            async with worker:
+                yield world
+        finally:
+            await world.http.aclose()
+            for provider in providers.values():
+                await provider.aclose()
+            await ledger.aclose()
+
+
