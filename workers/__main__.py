@@ -8,8 +8,8 @@ import signal
 import sys
 
 import structlog
-
 from dunning.client import connect
+
 from dunning.contract import TASK_QUEUE
 from dunning.errors import ConfigurationError
 from dunning.log import configure_logging
@@ -30,7 +30,12 @@ async def main(settings: Settings) -> None:
     for sig in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(sig, stop.set)
     async with worker(client, settings) as running, running:
-        log.info("worker.started", task_queue=TASK_QUEUE, namespace=client.namespace, accounts=len(settings.accounts))
+        log.info(
+            "worker.started",
+            task_queue=TASK_QUEUE,
+            namespace=client.namespace,
+            accounts=len(settings.accounts),
+        )
         await stop.wait()
         log.info("worker.stopping")
 

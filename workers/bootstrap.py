@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
 import httpx
+from activities.notices import NoticeActivities
 from temporalio.client import Client
 from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
@@ -15,7 +16,6 @@ from activities.book import BookActivities
 from activities.charging import ChargeActivities
 from activities.delivery import DeliveryActivities
 from activities.mandates import MandateActivities
-from activities.notices import NoticeActivities
 from dunning.contract import TASK_QUEUE
 from dunning.ledger import Ledger
 from dunning.providers.registry import provider_for
@@ -35,13 +35,13 @@ PASSED_THROUGH = (
 def workflow_runner(*, strict: bool = False) -> SandboxedWorkflowRunner:
     """Temporal's sandbox. `strict` passes only what cannot be loaded inside, so tests catch a clock in the core."""
     passed = PASSED_THROUGH[1:] if strict else PASSED_THROUGH
-    return SandboxedWorkflowRunner(
-        restrictions=SandboxRestrictions.default.with_passthrough_modules(*passed)
-    )
+    return SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_passthrough_modules(*passed))
 
 
 @asynccontextmanager
-async def worker(client: Client, settings: Settings, *, task_queue: str = TASK_QUEUE) -> AsyncIterator[Worker]:
+async def worker(
+    client: Client, settings: Settings, *, task_queue: str = TASK_QUEUE
+) -> AsyncIterator[Worker]:
     """A worker with everything it needs, not running yet; all connections are closed afterwards."""
     async with AsyncExitStack() as stack:
         ledger = await Ledger.open(settings.ledger_url_async)

@@ -10,8 +10,9 @@ import asyncio
 import time
 from datetime import UTC, datetime, timedelta
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from dunning.domain.attempts import Outcome, OutcomeKind, Trigger
-from dunning.errors import Conflict
 from dunning.ledger import ClaimLost, Ledger, Limits, Resending
 from dunning.ledger.models import ChargeInput, Claim, LookUpInput, StoredAttempt
 from dunning.providers.base import (
@@ -27,6 +28,9 @@ from dunning.providers.base import (
     Resend,
 )
 from dunning.providers.outcomes import declined, outcome_of
+
+LEDGER_DOWN = (SQLAlchemyError, OSError, TimeoutError)
+"""How a database that is away shows itself."""
 
 WAIT_FOR_RESULT = 20.0
 """Seconds that an asynchronous provider is asked for the result before `pending` is returned. SPEC 13."""
@@ -72,9 +76,7 @@ class Charging:
             admission = await self._ledger.admit(
                 request, owner=owner, limits=self._limits, resending=self._resending()
             )
-        except Conflict:
-            raise
-        except Exception as failure:
+        except LEDGER_DOWN as failure:
             # Nothing was claimed and nothing sent, so this is certain; the workflow asks again later.
             return _outage(request.business_at, f"the ledger cannot be reached: {type(failure).__name__}")
         if admission.claim is None:
@@ -95,7 +97,7 @@ class Charging:
         except ClaimLost as lost:
             until = request.business_at + timedelta(seconds=5)
             return Outcome(kind=OutcomeKind.DEFERRED, at=request.business_at, until=until, because=str(lost))
-        except Exception as failure:
+        except LEDGER_DOWN as failure:
             # The commit may or may not have happened; the row tells, so nothing is sent and nothing is assumed.
             return _unknown(
                 request.business_at, f"the ledger failed before sending: {type(failure).__name__}"

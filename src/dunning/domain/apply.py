@@ -78,7 +78,7 @@ def _mandate_authorized(step: Step, fact: facts.MandateAuthorized) -> None:
     token = fact.method_token or fact.reference or step.s.reference or "mandate"
     known = step.s.method(token)
     methods = step.s.methods if known is not None else (MethodState(token=token), *step.s.methods)
-    step.set(reference=fact.reference or step.s.reference, methods=methods, current=token)
+    step.set(reference=fact.reference or step.s.reference, methods=methods, current=token, attached=token)
     step.turn(SubscriptionFact.MANDATE_AUTHORIZED)
     lifecycle.start_calendar(step, fact.at)
 
@@ -181,6 +181,7 @@ def _method_updated(step: Step, fact: facts.MethodUpdated) -> None:
         method = step.s.method(fact.token)
         if method is not None and method.is_usable(step.now):
             return
+    step.set(attached=fact.token)
     commanding.take_method(step, MethodState(token=fact.token), fact.at)
 
 
@@ -341,4 +342,3 @@ _HANDLERS: dict[str, Callable[[Step, Any], None]] = {
     "notice_started": _notice_started,
     "notice_concluded": _notice_concluded,
 }
-

@@ -39,7 +39,7 @@ def new_state(
     step = Step(state, created_at)
     if methods:
         given = terms.payment_methods[0].authorized_at
-        step.set(current=methods[0].token)
+        step.set(current=methods[0].token, attached=methods[0].token)
         step.turn(SubscriptionFact.MANDATE_AUTHORIZED)
         lifecycle.start_calendar(step, given or created_at)
     return step.done()

@@ -147,6 +147,8 @@ def _with_outcome(step: Step, obligation: Obligation, attempt: Attempt, outcome:
         unclear = outcome.at
     new = attempt.but(outcome=outcome, unclear_since=unclear, looks=looks)
     attempts = tuple(new if a.number == new.number else a for a in obligation.attempts)
+    if outcome.kind in (OutcomeKind.SUCCEEDED, OutcomeKind.DECLINED, OutcomeKind.PENDING):
+        step.set(attached=attempt.method)
     return step.put(obligation, attempts=attempts)
 
 
@@ -217,6 +219,7 @@ def _deferred(step: Step, obligation: Obligation, attempt: Attempt, outcome: Out
 def _again(
     step: Step, obligation: Obligation, attempt: Attempt, fact: CycleFact, at: datetime, tries: int
 ) -> None:
+    """The same attempt, under the same number and key, at `at`."""
     planned = PlannedAttempt(
         trigger=attempt.trigger,
         planned_at=attempt.planned_at,
@@ -229,6 +232,7 @@ def _again(
         tries=tries,
         method=attempt.method,
         because=attempt.because,
+        held_up_by=attempt.outcome.because if attempt.outcome is not None else None,
     )
     obligation = step.put(obligation, attempts=obligation.attempts[:-1], next=planned)
     step.move(obligation, fact)

@@ -54,7 +54,7 @@ class PlannedAttempt(Value):
     """The next attempt of an obligation: when, with what, and why then.
 
     `planned_at` is the instant the rule gives; the attempt never starts before `not_before` (an advised wait)
-    or `wait_until` (an outage's back-off, a slot that is taken).
+    or `wait_until` (an outage's back-off, a slot that is taken; `held_up_by` says which).
     """
 
     trigger: Trigger
@@ -68,6 +68,7 @@ class PlannedAttempt(Value):
     tries: int = 0
     method: str
     because: str
+    held_up_by: str | None = None
 
     @property
     def at(self) -> datetime:
@@ -153,7 +154,12 @@ class Attention(Value):
 
 
 class State(Value):
-    """One subscription, whole."""
+    """One subscription, whole.
+
+    Attributes:
+        current: the method that automatic attempts are planned on.
+        attached: the method that the provider has as its current one, as far as we know.
+    """
 
     schema_version: int = SCHEMA_VERSION
     rules_version: int = RULES_VERSION
@@ -175,6 +181,7 @@ class State(Value):
     authorized_at: datetime | None = None
     methods: tuple[MethodState, ...] = ()
     current: str | None = None
+    attached: str | None = None
     calendar: Calendar | None = None
     next_number: int = 1
     skips: tuple[int, ...] = ()

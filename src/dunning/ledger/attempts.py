@@ -66,9 +66,7 @@ class Attempts(Part):
             refused = await _refused_method(connection, request)
             if refused is not None:
                 return Admission(outcome=refused)
-            free_at = await free_slot(
-                connection, request.account, request.customer, request.attempt.key, limits, now
-            )
+            free_at = await free_slot(connection, request, limits, now)
             if free_at is not None:
                 at, because = free_at
                 return Admission(outcome=_deferred(request, at - now, because))
