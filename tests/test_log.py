@@ -85,9 +85,7 @@ def test_fields_are_private_by_name(name: str) -> None:
     assert redact({name: "anything"}) == {name: REDACTED}
 
 
-@pytest.mark.parametrize(
-    "name", ["attempt_key", "amount", "subscription", "tokenizer", "channel", "merchant_account"]
-)
+@pytest.mark.parametrize("name", ["attempt_key", "amount", "subscription", "tokenizer", "channel", "merchant_account"])
 def test_other_fields_are_not_private(name: str) -> None:
     assert not is_private(name)
     assert redact({name: "anything"}) == {name: "anything"}

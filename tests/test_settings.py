@@ -66,9 +66,7 @@ def test_a_key_file_is_read_and_its_mode_is_checked(tmp_path: Path) -> None:
         ({"colour": "red"}, "colour"),
     ],
 )
-def test_what_cannot_work_is_refused_with_its_place(
-    tmp_path: Path, changes: dict[str, Any], said: str
-) -> None:
+def test_what_cannot_work_is_refused_with_its_place(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigurationError, match=said):
         settings_of(tmp_path, account(**changes))
 

@@ -85,6 +85,22 @@ async def test_services_are_well_inside_the_block_and_gone_after_it() -> None:
     assert not any(is_running(pid) for pid in pids)
 
 
+async def test_the_whole_stack_gets_well_and_a_worker_more_can_join() -> None:
+    async with Stack.start() as stack:
+        assert set(stack.processes) == set(stack.composition.services)
+        stack.check()
+        assert await asyncio.to_thread(get, f"{stack.urls['gateway']}/readyz") == 200
+        assert await asyncio.to_thread(get, stack.urls["temporal_ui"]) == 200
+
+        await stack.kill("worker")
+        second = await stack.spawn("worker2", like="worker")
+        assert second.is_running
+        assert not stack.processes["worker"].is_running
+        said = [json.loads(line) for line in second.last_words().splitlines()]
+
+    assert "worker.started" in [line["event"] for line in said]
+
+
 async def test_two_stacks_run_side_by_side_with_apart_ledgers() -> None:
     async with Stack.start(["postgres"]) as one, Stack.start(["postgres"]) as other:
         async with await psycopg.AsyncConnection.connect(one.urls["ledger"], autocommit=True) as connection:

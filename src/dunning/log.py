@@ -17,7 +17,7 @@ from dunning.redaction import redact
 from dunning.settings import Settings
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
-_CHATTY = ("httpx", "httpcore", "uvicorn.access", "asyncio")
+_CHATTY = ("alembic", "httpx", "httpcore", "uvicorn.access", "asyncio")
 
 
 def configure_logging(
@@ -47,18 +47,7 @@ def configure_logging(
         cache_logger_on_first_use=False,
     )
     handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*_common(service), _add_record],
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.StackInfoRenderer(),
-                structlog.processors.format_exc_info,
-                _redact,
-                _renderer(form),
-            ],
-        )
-    )
+    handler.setFormatter(_formatter(form, service))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(_LEVELS[level])
@@ -86,6 +75,19 @@ def workflow_logger(name: str = "workflows") -> structlog.stdlib.BoundLogger:
             processors=[_drop_if_silent, _hand_to_record],
             cache_logger_on_first_use=False,
         ),
+    )
+
+
+def _formatter(form: Literal["json", "console"], service: str | None) -> logging.Formatter:
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[*_common(service), _add_record],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.StackInfoRenderer(),
+            structlog.processors.format_exc_info,
+            _redact,
+            _renderer(form),
+        ],
     )
 
 

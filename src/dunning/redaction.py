@@ -55,9 +55,7 @@ def is_private(name: str) -> bool:
 
 def redact_text(text: str) -> str:
     """The text without e-mail addresses, phone numbers in E.164, keys, and credentials in URLs."""
-    return _PRIVATE_TEXT.sub(
-        lambda found: f"{found['scheme']}{REDACTED}@" if found["scheme"] else REDACTED, text
-    )
+    return _PRIVATE_TEXT.sub(lambda found: f"{found['scheme']}{REDACTED}@" if found["scheme"] else REDACTED, text)
 
 
 def redact(value: Any, name: str = "", depth: int = 0) -> Any:

@@ -121,9 +121,7 @@ class AccountSettings(_Part):
             raise ValueError("an api_key or api_key_file is needed")
         # A live key in test mode would move real money in a trial; a test key in live mode would move none.
         if self.api_key.get_secret_value().startswith(_OTHER_MODE_PREFIX[self.mode]):
-            raise ValueError(
-                f"the api_key belongs to the other mode than {self.mode!r}; they are never mixed"
-            )
+            raise ValueError(f"the api_key belongs to the other mode than {self.mode!r}; they are never mixed")
         if self.provider == "dodo":
             for secret in self.webhook_secrets:
                 _signing_secret(secret)

@@ -33,10 +33,7 @@ def chosen_variables(document: Mapping[str, Any], ports: Literal["fixed", "free"
 def refuse_taken_ports(composition: Composition, names: Sequence[str]) -> None:
     """Raise `StackError` naming every port that somebody else listens on."""
     taken = [
-        f"{port} ({name})"
-        for name in names
-        for port in composition.services[name].host_ports
-        if not is_free(port)
+        f"{port} ({name})" for name in names for port in composition.services[name].host_ports if not is_free(port)
     ]
     if taken:
         raise StackError(
@@ -48,8 +45,7 @@ def refuse_taken_ports(composition: Composition, names: Sequence[str]) -> None:
 def shared(composition: Composition, root: Path) -> tuple[dict[str, str], dict[str, str]]:
     """The environment that all our processes share, with files made absolute; its addresses by name."""
     env = {
-        name: str(root / value) if name.endswith("_FILE") else value
-        for name, value in composition.environment.items()
+        name: str(root / value) if name.endswith("_FILE") else value for name, value in composition.environment.items()
     }
     urls = {
         name.removeprefix("DUNNING_").removesuffix("_URL").lower(): value

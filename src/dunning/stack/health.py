@@ -31,9 +31,7 @@ async def until_well(service: Service, process: ManagedProcess, environment: Map
             else:
                 raise StackError(f"{process.name} ended with {process.returncode}:\n{process.last_words()}")
         if time.monotonic() - began > check.patience:
-            raise StackError(
-                f"{process.name} was not well after {check.patience:.0f} s:\n{process.last_words()}"
-            )
+            raise StackError(f"{process.name} was not well after {check.patience:.0f} s:\n{process.last_words()}")
         await asyncio.sleep(check.start_interval)
     # Whoever answered may be a stranger on the same port while ours has already ended.
     if not process.is_running:

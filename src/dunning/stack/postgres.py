@@ -49,9 +49,7 @@ def installation(scratch: Path) -> Installation:
     if found is None or not found.submodule_search_locations:
         raise StackError("PostgreSQL's binaries are missing: install the development requirements")
     package = Path(found.submodule_search_locations[0])
-    home = next(
-        (package / name for name in _VERSIONS if (package / name / "bin" / "postgres").exists()), None
-    )
+    home = next((package / name for name in _VERSIONS if (package / name / "bin" / "postgres").exists()), None)
     if home is None:
         raise StackError(f"{package} holds no PostgreSQL")
     if os.geteuid() != 0:
@@ -118,9 +116,7 @@ async def ensure_database(server: str, database: str) -> None:
     async with await psycopg.AsyncConnection.connect(server, autocommit=True) as connection:
         known = await connection.execute("select 1 from pg_database where datname = %s", (database,))
         if await known.fetchone() is None:
-            await connection.execute(
-                psycopg.sql.SQL("create database {}").format(psycopg.sql.Identifier(database))
-            )
+            await connection.execute(psycopg.sql.SQL("create database {}").format(psycopg.sql.Identifier(database)))
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from dunning.errors import StackError
 from dunning.stack.compose import Composition, Service, compose, read_document
@@ -62,8 +62,8 @@ class Stack:
     ) -> AsyncIterator[Stack]:
         """Start services and what they depend on; the block begins when all are well, and they end with it.
 
-        Nothing survives: however this process ends, the kernel ends the others. On SIGTERM, unless the
-        caller handles it, all services are stopped in order and this process ends by that signal.
+        Nothing survives: however this process ends, the kernel ends the others. SIGTERM, unless the caller
+        handles it, stops all services in order before it ends this process.
 
         Args:
             services: all of them when not given.
@@ -88,14 +88,8 @@ class Stack:
             overrides = dict(environment or {})
             journal = Journal(logs / "stack.jsonl", on_log)
             stack = cls(root, logs, scratch, composition, overrides, journal, {**env, **overrides}, urls)
-            journal.start()
-            try:
-                with stack._ended_by_sigterm():
-                    await stack._start_all(names)
-                    yield stack
-            finally:
-                await stack._stop_all()
-                await journal.stop()
+            async with stack._running(names):
+                yield stack
 
     @property
     def log_file(self) -> Path:
@@ -158,6 +152,17 @@ class Stack:
             process = self.processes[name]
             if not process.is_running:
                 raise StackError(f"{name} ended with {process.returncode}:\n{process.last_words()}")
+
+    @contextlib.asynccontextmanager
+    async def _running(self, names: Sequence[str]) -> AsyncIterator[None]:
+        self.journal.start()
+        try:
+            with self._ended_by_sigterm():
+                await self._start_all(names)
+                yield
+        finally:
+            await self._stop_all()
+            await self.journal.stop()
 
     async def _start_all(self, names: Sequence[str]) -> None:
         well = {name: asyncio.Event() for name in names}
@@ -248,7 +253,7 @@ class Stack:
         return self.processes[name]
 
     @contextlib.contextmanager
-    def _ended_by_sigterm(self) -> Any:
+    def _ended_by_sigterm(self) -> Iterator[None]:
         """End the stack, then this process, on SIGTERM; a handler of the caller's is left alone."""
         loop = asyncio.get_running_loop()
         if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
