@@ -6,7 +6,6 @@ harmless stand-in; then the rules between fields (`rules`, `limits`) run, except
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -19,37 +18,16 @@ from dunning.domain.fields import BROKEN_RULES, is_card_number
 from dunning.domain.rules import RULES, Given
 from dunning.domain.terms import Channel, Provider, Subscription
 from dunning.errors import Fault, InvalidInput
+from dunning.redaction import redact
+from dunning.repairing import STAND_IN, Path, overlap, repaired
 
-Path = tuple[str | int, ...]
+_ROUNDS = 6
 
 NOT_SHOWN = "[not shown]"
-_PRIVATE = ("customer.name", "customer.email", "customer.phone", "provider_options.street")
+_PERSONAL_OPTIONS = tuple(f"provider_options.{one}" for one in ("city", "state", "street", "zipcode"))
+_IMPERSONAL = ("customer.id", "customer.locale", "customer.time_zone", "customer.opt_in")
 _TAGS = frozenset(provider.value for provider in Provider)
 _COMMAND: TypeAdapter[Command] = TypeAdapter(Command)
-
-_STAND_IN: dict[str, Any] = {
-    "id": "stand-in",
-    "merchant_account": "stand-in",
-    "customer": {
-        "id": "stand-in",
-        "name": "n",
-        "email": "n@example.com",
-        "phone": "+620000000",
-        "locale": "en",
-        "time_zone": "UTC",
-        "opt_in": {},
-    },
-    "provider": "dodo",
-    "collection": "engine",
-    "provider_options": {"provider": "dodo", "country": "ID", "product_id": "stand-in"},
-    "payment_methods": [],
-    "currency": "USD",
-    "description": "stand-in",
-    "items": [{"product_id": "stand-in", "role": "base", "unit_amount": 100}],
-    "schedule": {"anchor_at": "2026-01-01T00:00:00Z", "interval": "MONTH"},
-    "retry": {},
-}
-"""A value for every field that must be there; a refused field that may be absent is just left out."""
 
 
 def parse_subscription(data: Mapping[str, Any], *, at: datetime | None = None) -> Subscription:
@@ -59,11 +37,10 @@ def parse_subscription(data: Mapping[str, Any], *, at: datetime | None = None) -
         InvalidInput: with every fault, each naming field, rule and value. Nothing has started.
     """
     try:
-        subscription, refused = Subscription.model_validate(data), list[ErrorDetails]()
+        subscription, faults, refused = Subscription.model_validate(data), list[Fault](), list[Path]()
     except ValidationError as error:
-        refused = _errors(error)
-        subscription = _with_stand_ins(data, refused)
-    faults = [*_field_faults(refused), *_rule_faults(subscription, at, [_path(one) for one in refused])]
+        subscription, faults, refused = _with_stand_ins(data, error)
+    faults.extend(_rule_faults(subscription, at, refused))
     if faults:
         raise InvalidInput(faults)
     return subscription
@@ -83,7 +60,8 @@ def parse_command(data: Mapping[str, Any]) -> Command:
     try:
         return _COMMAND.validate_python(data)
     except ValidationError as error:
-        raise InvalidInput(_field_faults(_errors(error), tag=str(data.get("name")))) from None
+        tag = str(data.get("name")) if isinstance(data, Mapping) else None
+        raise InvalidInput(_field_faults(_errors(error), tag)) from None
 
 
 def creation_warnings(subscription: Subscription) -> list[str]:
@@ -104,53 +82,71 @@ def creation_warnings(subscription: Subscription) -> list[str]:
 # --- faults of fields ------------------------------------------------------------------------------
 
 
+def faults_in(error: ValidationError) -> list[Fault]:
+    """Every fault that a model found, in the form that all input reports. SPEC 4."""
+    return _field_faults(_errors(error))
+
+
 def _errors(error: ValidationError) -> list[ErrorDetails]:
     return error.errors(include_url=False)
 
 
 def _path(one: ErrorDetails) -> Path:
     """Where the fault is, in the words of the input: without the tag of the options' union."""
-    at = one["loc"]
+    at = tuple(part for part in one["loc"] if part != "[key]")
     if len(at) > 1 and at[0] == "provider_options" and at[1] in _TAGS:
         return ("provider_options", *at[2:])
     return at
 
 
 def _field_faults(refused: Sequence[ErrorDetails], tag: str | None = None) -> list[Fault]:
-    is_provider_bad = any(_path(one) == ("provider",) for one in refused)
+    paths = [_path(one) for one in refused]
     faults: list[Fault] = []
-    for one in refused:
-        if is_provider_bad and one["type"].startswith("union_tag") and _path(one) == ("provider_options",):
-            continue  # follows from the provider's own fault
-        path = _path(one)
-        faults.extend(_faults_of(one, path[1:] if tag is not None and path[:1] == (tag,) else path))
+    for one, path in zip(refused, paths, strict=True):
+        if not _follows(one, path, paths):
+            faults.extend(_faults_of(one, path[1:] if tag is not None and path[:1] == (tag,) else path))
     return faults
 
 
-def _faults_of(one: ErrorDetails, path: Path) -> Iterator[Fault]:
+def _follows(one: ErrorDetails, path: Path, paths: Sequence[Path]) -> bool:
+    """Whether it only echoes another fault: options of a provider that is none, a list of refused entries."""
+    if one["type"].startswith("union_tag"):
+        return path == ("provider_options",) and ("provider",) in paths
+    return one["type"] == "too_short" and any(p[: len(path)] == path and p != path for p in paths)
+
+
+def _faults_of(one: ErrorDetails, path: Path, refused: Sequence[Path] = ()) -> Iterator[Fault]:
     if one["type"] == BROKEN_RULES:
         for rule in one["ctx"]["rules"]:
+            reads = [(*path, *name.split(".")) for name in (rule.field, *rule.reads)]
             field = _dotted((*path, rule.field))
-            yield Fault(field, rule.rule, shown(field, rule.value))
+            if not _touches(refused, reads):
+                yield Fault(field, rule.rule, shown(field, rule.value))
         return
     field = _dotted(path)
-    is_absent = one["type"] == "missing"
-    yield Fault(
-        field,
-        "must be given" if is_absent else _rule_of(one),
-        None if is_absent else shown(field, one["input"]),
-    )
+    if one["type"] == "missing":
+        yield Fault(field, "must be given", None)
+    else:
+        yield Fault(field, _rule_of(one), shown(field, one["input"]))
 
 
 def _rule_of(one: ErrorDetails) -> str:
     """The rule in our words where pydantic's need a programmer."""
-    kind = one["type"]
+    kind, context = one["type"], one.get("ctx", {})
     if kind == "extra_forbidden":
         return "is not a field that is known here"
     if kind == "string_pattern_mismatch":
-        return f"must match {one['ctx']['pattern']}"
+        return f"must match {context['pattern']}"
     if kind.startswith("timezone_"):
         return "must be an instant with an offset, like 2026-03-05T13:10:00Z"
+    if kind == "model_type":
+        return "must be an object"
+    if kind == "union_tag_invalid":
+        return f"must be one of {context['expected_tags']}"
+    if kind == "too_short":
+        return f"must have {context['min_length']} or more entries"
+    if kind == "too_long":
+        return f"must have at most {context['max_length']} entries"
     return one["msg"].removeprefix("Value error, ").replace("Input should be", "must be", 1)
 
 
@@ -159,59 +155,68 @@ def _dotted(path: Path) -> str:
 
 
 def shown(field: str, value: Any) -> Any:
-    """The value as it may stand in an error: contacts and card numbers are not shown, nor anything around them."""
-    is_text = isinstance(value, str)
-    if field.startswith(_PRIVATE) or (is_text and is_card_number(value)):
+    """The value as it may stand in an error, which reaches logs: no contacts, no secrets, no card numbers."""
+    if _is_personal(field) or (isinstance(value, str) and is_card_number(value)):
         return NOT_SHOWN
-    if isinstance(value, Mapping) or (isinstance(value, list | tuple) and any(isinstance(v, Mapping) for v in value)):
-        return f"{'an object' if isinstance(value, Mapping) else 'a list'} with {len(value)} entries"
-    return value if not is_text or len(value) <= 80 else f"{value[:80]}..."
+    if isinstance(value, Mapping):
+        return f"an object with {len(value)} fields"
+    if isinstance(value, list | tuple) and any(isinstance(one, Mapping) for one in value):
+        return f"a list of {len(value)}"
+    hidden = redact(value, field.rpartition(".")[2])
+    return hidden if not isinstance(hidden, str) or len(hidden) <= 80 else f"{hidden[:80]}..."
+
+
+def _is_personal(field: str) -> bool:
+    if field.startswith(_PERSONAL_OPTIONS):
+        return True
+    return field.startswith("customer") and not field.startswith(_IMPERSONAL)
 
 
 # --- faults between fields -------------------------------------------------------------------------
 
 
 def _rule_faults(subscription: Subscription, at: datetime | None, refused: Sequence[Path]) -> list[Fault]:
-    bad = [_dotted(path) for path in refused]
     given = Given(subscription, at)
     return [
         Fault(fault.field, fault.rule, shown(fault.field, fault.value))
         for rule in RULES
-        if not any(_overlap(field, one) for field in rule.reads for one in bad)
+        if not _touches(refused, [tuple(field.split(".")) for field in rule.reads])
         for fault in rule.check(given)
     ]
 
 
-def _overlap(one: str, other: str) -> bool:
-    return one == other or one.startswith(f"{other}.") or other.startswith(f"{one}.")
+def _touches(refused: Sequence[Path], reads: Sequence[Path]) -> bool:
+    return any(overlap(one, other) for one in refused for other in reads)
 
 
-def _with_stand_ins(data: Any, refused: Sequence[ErrorDetails]) -> Subscription:
-    """The input with every refused part replaced, first as narrowly as possible, then the whole field."""
-    paths = [_path(one) for one in refused]
-    for depth in (2, 1):
-        repaired = copy.deepcopy(dict(data)) if isinstance(data, Mapping) else copy.deepcopy(_STAND_IN)
-        for path in paths:
-            _replace(repaired, path[:depth])
+def _with_stand_ins(data: Any, error: ValidationError) -> tuple[Subscription, list[Fault], list[Path]]:
+    """What is left when every refused part is replaced, with all faults on the way and where they are.
+
+    Rules within one model run only when its fields are in order, so they may show up in a later round.
+    """
+    faults, refused = faults_in(error), _refused(error)
+    document = repaired(data, refused, ()) if isinstance(data, Mapping) else dict(STAND_IN)
+    for _ in range(_ROUNDS):
         try:
-            return Subscription.model_validate(repaired)
-        except ValidationError:
-            continue
-    return Subscription.model_validate(_STAND_IN)
+            return Subscription.model_validate(document), faults, refused
+        except ValidationError as again:
+            for one in _errors(again):
+                if one["type"] == BROKEN_RULES:
+                    faults.extend(_faults_of(one, _path(one), refused))
+            paths = _refused(again)
+            document = repaired(document, paths, refused)
+            refused = [*refused, *paths]
+    return Subscription.model_validate(STAND_IN), faults, [("*",)]
 
 
-def _replace(data: dict[Any, Any], path: Path) -> None:
-    inner, stand_in = data, _STAND_IN
-    for part in path[:-1]:
-        if not isinstance(inner.get(part), dict) or not isinstance(stand_in.get(str(part)), dict):
-            path = path[:1]
-            inner, stand_in = data, _STAND_IN
-            break
-        inner, stand_in = inner[part], stand_in[str(part)]
-    if not path:
-        return
-    name = path[-1]
-    if str(name) in stand_in:
-        inner[name] = copy.deepcopy(stand_in[str(name)])
-    else:
-        inner.pop(name, None)
+def _refused(error: ValidationError) -> list[Path]:
+    """Where the faults are, those of a model's own rules at the fields that they name."""
+    found = _errors(error)
+    all_paths = [_path(one) for one in found]
+    paths: list[Path] = []
+    for one, path in zip(found, all_paths, strict=True):
+        if one["type"] == BROKEN_RULES:
+            paths.extend((*path, *rule.field.split(".")) for rule in one["ctx"]["rules"])
+        elif not _follows(one, path, all_paths):
+            paths.append(path)
+    return paths

@@ -31,11 +31,15 @@ BROKEN_RULES = "broken_rules"
 
 
 class BrokenRule(NamedTuple):
-    """One broken rule: the path below the model that raises it, the rule in words, the value given."""
+    """One broken rule: the path below the model that raises it, the rule in words, the value given.
+
+    `reads` are the other fields of the model that it depends on: when one of them was refused, it says nothing.
+    """
 
     field: str
     rule: str
     value: Any
+    reads: tuple[str, ...] = ()
 
 
 def broken(rules: Iterable[BrokenRule]) -> None:

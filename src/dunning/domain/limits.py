@@ -81,6 +81,7 @@ LIMITS: Mapping[str, Limits] = {
         metadata_because=f": Xendit takes 20, and {len(OWN_METADATA)} of them are the engine's",
         metadata_value=80,
         is_in_major_units=True,
+        makes_mandate_links=True,
         last_anchor_day=28,
     ),
     # Sheet B: THB payments start at 20 baht.

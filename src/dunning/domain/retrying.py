@@ -75,11 +75,12 @@ class RetryPolicy(Value):
         given = [name for name, value in uniform.items() if value is not None]
         if given and self.ladder_days is not None:
             rule = "must not stand beside ladder_days: give one of the two forms"
-            yield BrokenRule(given[0], rule, uniform[given[0]])
+            yield BrokenRule(given[0], rule, uniform[given[0]], ("ladder_days",))
         elif given:
             for name in uniform:
                 if name not in given:
-                    yield BrokenRule(name, "must be given with interval, interval_count and total", None)
+                    rule = "must be given with interval, interval_count and total"
+                    yield BrokenRule(name, rule, None, ("ladder_days", *uniform))
         if self.interval not in (None, Interval.DAY):
             yield BrokenRule("interval", "must be DAY: retries are counted in days", self.interval.value)
 
@@ -91,4 +92,5 @@ class RetryPolicy(Value):
     def _of_attempts(self) -> Iterator[BrokenRule]:
         if self.attempts_allowed > USUAL_ATTEMPTS and not self.allow_more_than_4:
             rule = f"above {USUAL_ATTEMPTS} attempts need allow_more_than_4: true"
-            yield BrokenRule("max_attempts", rule, self.attempts_allowed)
+            reads = ("ladder_days", "interval", "interval_count", "total", "allow_more_than_4")
+            yield BrokenRule("max_attempts", rule, self.attempts_allowed, reads)

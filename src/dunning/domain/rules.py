@@ -19,6 +19,7 @@ from dunning.domain.terms import (
     Collection,
     FailedCycleAction,
     ImmediateAction,
+    Occasion,
     OnHardDecline,
     Role,
     Subscription,
@@ -57,19 +58,19 @@ def _reads(*fields: str) -> Callable[[Check], Check]:
     return register
 
 
-@_reads("items")
+@_reads("items.*.role")
 def _one_base_item(given: Given) -> Iterator[BrokenRule]:
     bases = sum(1 for item in given.subscription.items if item.role is Role.BASE)
     if bases != 1:
         yield BrokenRule("items", "must hold exactly one item with role base", f"{bases} base items")
 
 
-@_reads("items")
+@_reads("items.*.product_id")
 def _each_product_once(given: Given) -> Iterator[BrokenRule]:
     yield from _repeated("items", "product_id", [item.product_id for item in given.subscription.items])
 
 
-@_reads("payment_methods")
+@_reads("payment_methods.*.token")
 def _each_method_once(given: Given) -> Iterator[BrokenRule]:
     yield from _repeated("payment_methods", "token", [m.token for m in given.subscription.payment_methods])
 
@@ -83,7 +84,7 @@ def _repeated(field: str, name: str, values: list[str]) -> Iterator[BrokenRule]:
         seen.add(value)
 
 
-@_reads("payment_methods")
+@_reads("payment_methods.*.expires", "created_at")
 def _a_method_is_still_valid(given: Given) -> Iterator[BrokenRule]:
     methods = given.subscription.payment_methods
     at = given.at or given.subscription.created_at
@@ -113,6 +114,16 @@ def _notices_can_arrive(given: Given) -> Iterator[BrokenRule]:
                 "and customer.opt_in for that channel"
             )
             yield BrokenRule(f"notifications.{occasion.value}", rule, [channel.value for channel in channels])
+
+
+@_reads("notifications", "notice_before_charge_hours")
+def _the_notice_before_a_charge_has_a_channel(given: Given) -> Iterator[BrokenRule]:
+    """It is the precondition of the charge, so it must be able to leave. SPEC 11."""
+    subscription = given.subscription
+    hours = subscription.notice_before_charge_hours
+    if hours is not None and not subscription.notifications.get(Occasion.UPCOMING_CHARGE):
+        rule = "must name a channel: notice_before_charge_hours makes this notice a precondition of charging"
+        yield BrokenRule("notifications.upcoming_charge", rule, None)
 
 
 @_reads("failed_attempt_notifications", "retry")
@@ -164,7 +175,7 @@ def _the_provider_takes_the_currency(given: Given) -> Iterator[BrokenRule]:
         yield BrokenRule("currency", rule, given.subscription.currency)
 
 
-@_reads("provider", "currency", "items")
+@_reads("provider", "currency", "items.*.quantity", "items.*.unit_amount")
 def _the_provider_takes_the_amount(given: Given) -> Iterator[BrokenRule]:
     currency = given.subscription.currency
     yield from amount_faults(given.limits, given.subscription.amount, currency, "items")
@@ -258,7 +269,7 @@ def _first_price_is_meant(subscription: Subscription, options: DodoOptions) -> I
 
 @_reads("provider", "provider_options", "payment_methods")
 def _the_provider_knows_who_pays(given: Given) -> Iterator[BrokenRule]:
-    """Xendit and Omise charge tokens that exist already; a link that makes one is Dodo's alone so far."""
+    """Where no link lets the customer authorise, a token has to exist already."""
     subscription = given.subscription
     needs_method = not given.limits.makes_mandate_links and given.limits.charges_methods
     if needs_method and not subscription.payment_methods:

@@ -58,14 +58,14 @@ class Schedule(Value):
         for form, intervals in _ON_FORMS.items():
             if self.on is not None and getattr(self.on, form) is not None and self.interval not in intervals:
                 allowed = " or ".join(intervals)
-                yield BrokenRule(f"on.{form}", f"needs interval {allowed}", self.interval.value)
+                yield BrokenRule(f"on.{form}", f"needs interval {allowed}", self.interval.value, ("interval",))
 
     def _of_order(self) -> Iterator[BrokenRule]:
         if self.end_at is not None:
             for name in ("anchor_at", "start_at", "trial_ends_at"):
                 other = getattr(self, name)
                 if other is not None and self.end_at < other:
-                    yield BrokenRule("end_at", f"must not be before {name}", self.end_at.isoformat())
+                    yield BrokenRule("end_at", f"must not be before {name}", self.end_at.isoformat(), (name,))
         if self.trial_ends_at is not None and self.start_at is not None and self.trial_ends_at < self.start_at:
             yield BrokenRule("trial_ends_at", "must not be before start_at", self.trial_ends_at.isoformat())
 
