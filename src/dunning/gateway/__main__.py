@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Generator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
 import structlog
 import uvicorn
@@ -22,6 +23,17 @@ from dunning.providers.registry import FACTORIES, provider_for
 from dunning.settings import Settings, load_settings
 
 log = structlog.get_logger("gateway")
+
+
+class _Server(uvicorn.Server):
+    """Ends with 0 when it is asked to stop; uvicorn would die of the signal once more at the end."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        yield
 
 
 @asynccontextmanager
@@ -60,7 +72,7 @@ async def main(settings: Settings) -> None:
             timeout_graceful_shutdown=10,
         )
         log.info("gateway.started", host=settings.gateway_host, port=settings.gateway_port)
-        await uvicorn.Server(config).serve()
+        await _Server(config).serve()
 
 
 if __name__ == "__main__":

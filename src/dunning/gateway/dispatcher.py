@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from itertools import groupby
 
 import structlog
 
@@ -15,10 +14,16 @@ from dunning.ledger.models import InboxRow
 
 log = structlog.get_logger("gateway")
 
+Subject = tuple[str, str]
+"""Account and subscription."""
+
 Signal = Callable[[str, str, ProviderFact], Awaitable[None]]
 """Account, subscription, fact; raises when the workflow service did not take it."""
 
 BATCH = 50
+MANY_STUCK = 10
+"""When so many subscriptions cannot be told, it is not they: the rest waits for the next round."""
+
 PATROL_SECONDS = 5.0
 """How often the inbox is looked through without being asked to: rows of crashed processes are found so."""
 
@@ -50,20 +55,20 @@ class Dispatcher:
 
     async def drain(self) -> int:
         """Signal everything that waits now; returns how many rows could not be signalled."""
-        failed = 0
+        left = 0
+        stuck: set[Subject] = set()
         while True:
-            # Rows that failed stay in front of the queue: the window grows past them, so they block nobody.
-            limit = BATCH + failed
+            # Rows that failed stay at the front: the window grows past them, so they hold up nobody else.
+            limit = BATCH + left
             async with self._ledger.unsignalled(limit) as rows:
-                ordered = sorted(rows, key=lambda row: (row.account, row.subscription or "", row.id))
-                groups = [list(group) for _, group in groupby(ordered, key=_subject)]
-                results = await asyncio.gather(*(self._tell(group) for group in groups))
-                told = [row for result in results for row in result]
-                for row in told:
+                groups = _by_subject(rows, without=stuck)
+                results = await asyncio.gather(*(self._tell(group) for group in groups.values()))
+                for row in (row for told in results for row in told):
                     rows.done(row)
-            failed = len(rows) - len(told)
-            if len(rows) < limit or not told:
-                return failed
+            stuck |= {subject for (subject, group), told in zip(groups.items(), results, strict=True) if group != told}
+            left = len(rows) - sum(len(told) for told in results)
+            if len(rows) < limit or len(stuck) >= MANY_STUCK:
+                return left
 
     async def _tell(self, rows: list[InboxRow]) -> list[InboxRow]:
         """Signal one subscription's rows in order; after a failure its later rows wait too."""
@@ -78,5 +83,11 @@ class Dispatcher:
         return told
 
 
-def _subject(row: InboxRow) -> tuple[str, str]:
-    return row.account, row.subscription or ""
+def _by_subject(rows: list[InboxRow], *, without: set[Subject]) -> dict[Subject, list[InboxRow]]:
+    """Rows of each subscription, oldest first."""
+    found: dict[Subject, list[InboxRow]] = {}
+    for row in rows:
+        subject = (row.account, row.subscription or "")
+        if subject not in without:
+            found.setdefault(subject, []).append(row)
+    return found
