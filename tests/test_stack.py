@@ -14,6 +14,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from temporalio.client import Client
+from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 
 from dunning.errors import StackError
 from dunning.stack import Stack
@@ -122,6 +124,22 @@ async def test_a_killed_ledger_comes_back_at_its_address_with_its_data() -> None
 
         async with await psycopg.AsyncConnection.connect(url) as connection:
             assert await (await connection.execute("select n from t")).fetchone() == (7,)
+
+
+async def test_a_durable_temporal_finds_its_workflows_again_after_a_kill() -> None:
+    async with Stack.start(["temporal"], durable=True) as stack:
+        client = await Client.connect(stack.urls["temporal"])
+        status = SearchAttributePair(SearchAttributeKey.for_keyword("DunningStatus"), "active")
+        handle = await client.start_workflow(
+            "NobodyRunsThis", id="kept", task_queue="nobody", search_attributes=TypedSearchAttributes([status])
+        )
+
+        await stack.kill("temporal")
+        await stack.restart("temporal")
+
+        found = await (await Client.connect(stack.urls["temporal"])).get_workflow_handle("kept").describe()
+        assert found.run_id == handle.first_execution_run_id
+        assert found.typed_search_attributes[status.key] == "active"
 
 
 async def test_dependencies_come_along_and_a_job_is_done_first(small: Path) -> None:

@@ -60,12 +60,14 @@ class LocalHints(_Part):
     Attributes:
         runner: `postgres` prepares a data directory and drops root's rights.
         stop_seconds: how long to wait locally before killing; None: the grace period.
+        durable: arguments that let it find its state again after a restart; `{scratch}` is a directory of its own.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     runner: Literal["program", "postgres"] = "program"
     stop_seconds: float | None = None
+    durable: tuple[str, ...] = ()
 
 
 class Service(_Part):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from temporalio.client import Client
 
 TIMEOUT_SECONDS = 3.0
+_SCHEMES = ("http://", "https://", "pollers://")
 _RECENT = timedelta(seconds=90)
 
 
@@ -80,7 +81,7 @@ def main() -> None:
     """Probe what the argument names; the exit status says how it is."""
     import os
 
-    if len(sys.argv) != 2:
+    if len(sys.argv) != 2 or not sys.argv[1].startswith(_SCHEMES):
         sys.exit("usage: python -m dunning.stack.probe http://...|https://...|pollers://QUEUE")
     # Temporal's native threads can abort an interpreter that ends normally, and turn well into unwell.
     os._exit(0 if asyncio.run(is_well(sys.argv[1], os.environ)) else 1)

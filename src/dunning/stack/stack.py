@@ -44,6 +44,7 @@ class Stack:
     journal: Journal
     env: dict[str, str]
     urls: dict[str, str]
+    is_durable: bool = False
     processes: dict[str, ManagedProcess] = field(default_factory=dict)
     _kinds: dict[str, str] = field(default_factory=dict)
     _wanted: set[str] = field(default_factory=set)
@@ -59,6 +60,7 @@ class Stack:
         environment: Mapping[str, str] | None = None,
         file: Path | None = None,
         on_log: Listener | None = None,
+        durable: bool = False,
     ) -> AsyncIterator[Stack]:
         """Start services and what they depend on; the block begins when all are well, and they end with it.
 
@@ -72,6 +74,7 @@ class Stack:
             environment: added to the environment of each of our own processes.
             file: another Compose file than the checkout's.
             on_log: called with each line of the merged log.
+            durable: Temporal too finds its state again after `restart`; slower, because it writes to a file.
 
         Raises:
             StackError: a port is taken, a program is missing, or a service does not get well.
@@ -87,7 +90,7 @@ class Stack:
             env, urls = shared(composition, root)
             overrides = dict(environment or {})
             journal = Journal(logs / "stack.jsonl", on_log)
-            stack = cls(root, logs, scratch, composition, overrides, journal, {**env, **overrides}, urls)
+            stack = cls(root, logs, scratch, composition, overrides, journal, {**env, **overrides}, urls, durable)
             async with stack._running(names):
                 yield stack
 
@@ -109,8 +112,7 @@ class Stack:
     async def restart(self, name: str) -> None:
         """End it if it runs, start it again at the same address; returns when it is well.
 
-        Temporal's development server and PostgreSQL differ: the first keeps everything in memory and starts
-        empty, the second keeps its data.
+        PostgreSQL keeps its data; Temporal starts empty unless the stack is durable.
         """
         await self.stop(name)
         await self._launch(name)
@@ -207,6 +209,8 @@ class Stack:
 
     async def _prepared(self, name: str, service: Service, variables: dict[str, str]) -> ManagedProcess:
         command = [*service.entrypoint, *service.command]
+        if self.is_durable:
+            command += [argument.format(scratch=self.scratch) for argument in service.local.durable]
         user, death = None, signal.SIGKILL
         if service.local.runner == "postgres":
             found = await asyncio.to_thread(_prepare, self.scratch, service)
