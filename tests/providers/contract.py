@@ -123,9 +123,7 @@ def asking(reference: str, key: str = "at_1", amount: int = 100_000, **changes: 
 
 
 def mandate_request(**changes: Any) -> MandateRequest:
-    given = subscription(
-        id="ours-1", payment_methods=[], provider_options={"country": "ID", "product_id": "pdt_1"}
-    )
+    given = subscription(id="ours-1", payment_methods=[], provider_options={"country": "ID", "product_id": "pdt_1"})
     fields: dict[str, Any] = {
         "subscription": "ours-1",
         "account": "demo",
@@ -229,9 +227,7 @@ class ProviderContract:
         assert ("attention" in answer.because) == (kind == "401")
 
     @pytest.mark.parametrize("kind", ["timeout_after_commit", "http_500_after_commit", "drop_after_commit"])
-    async def test_a_lost_answer_is_unclear_and_the_payment_is_found_by_its_key(
-        self, rig: Rig, kind: str
-    ) -> None:
+    async def test_a_lost_answer_is_unclear_and_the_payment_is_found_by_its_key(self, rig: Rig, kind: str) -> None:
         reference = await rig.agree("SUCCEEDED")
         await rig.fault(kind)
         answer = await rig.provider.charge(order(reference))
@@ -243,9 +239,7 @@ class ProviderContract:
         assert [row.key for row in await rig.book()] == ["at_1"]
 
     @pytest.mark.parametrize("kind", ["timeout_before_commit", "http_500", "drop_connection"])
-    async def test_a_lost_request_is_unclear_too_and_surely_absent_afterwards(
-        self, rig: Rig, kind: str
-    ) -> None:
+    async def test_a_lost_request_is_unclear_too_and_surely_absent_afterwards(self, rig: Rig, kind: str) -> None:
         reference = await rig.agree()
         await rig.fault(kind)
         answer = await rig.provider.charge(order(reference))
@@ -297,9 +291,7 @@ class ProviderContract:
         found = await rig.provider.find_payment(asking(reference, since=later))
         assert (found.is_certain, found.payment) == (True, None)
 
-    async def test_a_payment_without_a_key_counts_only_when_it_is_accepted_and_of_equal_price(
-        self, rig: Rig
-    ) -> None:
+    async def test_a_payment_without_a_key_counts_only_when_it_is_accepted_and_of_equal_price(self, rig: Rig) -> None:
         reference = await rig.agree()
         await rig.pay_by_link(reference, 7_000)
         await rig.pay_by_link(reference, 100_000)

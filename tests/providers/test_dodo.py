@@ -88,9 +88,7 @@ class DodoRig:
 
     async def book(self) -> list[Row]:
         rows = (await self.control.get("/_sandbox/charges")).json()["charges"]
-        return [
-            Row(one["payment_id"], one["key"], one["status"], one["amount"], one["metadata"]) for one in rows
-        ]
+        return [Row(one["payment_id"], one["key"], one["status"], one["amount"], one["metadata"]) for one in rows]
 
     async def quiet(self) -> None:
         assert await self.sandbox.state.until_quiet(within=10)
@@ -212,9 +210,7 @@ async def test_a_throttled_charge_passes_on_how_long_to_stay_away() -> None:
 
 
 @pytest.mark.server
-@pytest.mark.parametrize(
-    "body", [b"{}", b'{"items":{}}', b'{"items":[{"payment_id":1}]}', b"x", b'{"items":7}']
-)
+@pytest.mark.parametrize("body", [b"{}", b'{"items":{}}', b'{"items":[{"payment_id":1}]}', b"x", b'{"items":7}'])
 async def test_a_list_that_cannot_be_read_proves_nothing(body: bytes) -> None:
     async with answering(200, body) as provider:
         found = await provider.find_payment(asking("sub_1"))
@@ -349,9 +345,7 @@ class TestMandates:
         await rig.quiet()
         assert await rig.book() == []
 
-    async def test_a_first_price_is_found_by_its_key_and_no_later_payment_is_taken_for_it(
-        self, rig: DodoRig
-    ) -> None:
+    async def test_a_first_price_is_found_by_its_key_and_no_later_payment_is_taken_for_it(self, rig: DodoRig) -> None:
         made = await rig.provider.create_mandate(mandate_request(first_price=100_000, first_key="at_1"))
         assert made.link is not None
         await rig.visit(made.link)
@@ -367,9 +361,7 @@ class TestMandates:
             headers={"authorization": "Bearer dodo_test_key"},
         )
         await rig.quiet()
-        found = (
-            await rig.provider.find_payment(asking(reference, payment_id=copied.json()["payment_id"]))
-        ).payment
+        found = (await rig.provider.find_payment(asking(reference, payment_id=copied.json()["payment_id"]))).payment
         assert found is not None
         assert found.key is None
 
@@ -417,8 +409,6 @@ class TestModes:
         await provider.aclose()
 
     def test_a_provider_without_an_adapter_is_named(self) -> None:
-        account = AccountSettings(
-            provider="omise", mode="test", api_key=SecretStr("skey"), merchant_name="Demo"
-        )
+        account = AccountSettings(provider="omise", mode="test", api_key=SecretStr("skey"), merchant_name="Demo")
         with pytest.raises(ConfigurationError, match="omise"):
             provider_for(account)

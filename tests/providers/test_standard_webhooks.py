@@ -100,9 +100,7 @@ def test_without_a_secret_nothing_is_accepted() -> None:
 
 
 @given(st.text(), st.text(), st.text(), st.binary())
-def test_no_input_of_a_stranger_escapes_as_another_error(
-    ident: str, stamp: str, sign: str, body: bytes
-) -> None:
+def test_no_input_of_a_stranger_escapes_as_another_error(ident: str, stamp: str, sign: str, body: bytes) -> None:
     sent = {"webhook-id": ident, "webhook-timestamp": stamp, "webhook-signature": sign}
     with pytest.raises(WebhookRefused):
         verify(sent, body, secrets=[SECRET], now=AT)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dunning.domain.declines import DeclineClass, DeclineRow, DeclineTable
+from dunning.domain.declines import ALWAYS_HARD, DeclineClass, DeclineRow, DeclineTable
 
 _H, _A, _S = DeclineClass.HARD, DeclineClass.ACTION, DeclineClass.SOFT
 _T, _M = DeclineClass.TECHNICAL, DeclineClass.MERCHANT
@@ -57,6 +57,10 @@ _DECLINES: dict[str, DeclineClass] = {
 _CAPS = {"REENTER_TRANSACTION": 1}
 """One timed retry is reasonable; a second same answer ends the ladder."""
 
+_FAILURES_PAGE = "Dodo, transaction failures (2026); sheet D.7"
+_GUIDE = "Dodo, guide to on-demand subscriptions: never retried; sheet D.6"
+_ERRORS_PAGE = "Dodo, error codes (2026); sheet D.8"
+
 _API: dict[str, DeclineClass] = {
     "MERCHANT_NOT_LIVE": _M,
     "SUBSCRIPTION_INACTIVE": _A,
@@ -84,14 +88,19 @@ _API: dict[str, DeclineClass] = {
     "NOT_FOUND": _M,
 }
 
+
+def _source(code: str) -> str:
+    return _GUIDE if code in ALWAYS_HARD else _FAILURES_PAGE
+
+
 DODO_DECLINES = DeclineTable(
     provider="dodo",
     version="2026-11-21",
     rows=(
         *(
-            DeclineRow(code=code, klass=klass, source="sheet D.7", cap=_CAPS.get(code))
+            DeclineRow(code=code, klass=klass, source=_source(code), cap=_CAPS.get(code))
             for code, klass in _DECLINES.items()
         ),
-        *(DeclineRow(code=code, klass=klass, source="sheet D.8", field="api_code") for code, klass in _API.items()),
+        *(DeclineRow(code=code, klass=klass, source=_ERRORS_PAGE, field="api_code") for code, klass in _API.items()),
     ),
 )

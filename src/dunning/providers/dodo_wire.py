@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from dunning.providers.base import (
     Mandate,
@@ -47,6 +47,12 @@ _TELLING = frozenset({"active", "failed", "cancelled", "expired"})
 """Subscription statuses that tell the engine something; the others are the provider's own bookkeeping."""
 
 
+def _credible_wait(value: object) -> int | None:
+    """Nothing promises this field, so an odd value must not cost us the payment that it comes with."""
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    return value if is_whole and 0 <= value <= MAX_RETRY_AFTER_SECONDS else None
+
+
 class Wire(BaseModel):
     """What came over the wire."""
 
@@ -72,7 +78,7 @@ class WirePayment(Wire):
     currency: str
     error_code: str | None = None
     error_message: str | None = None
-    retry_after_seconds: int | None = Field(default=None, ge=0, le=MAX_RETRY_AFTER_SECONDS)
+    retry_after_seconds: Annotated[int | None, BeforeValidator(_credible_wait)] = None
     metadata: dict[str, Any] = Field(default_factory=dict)
     subscription_id: str | None = None
     charge_type: str | None = None
