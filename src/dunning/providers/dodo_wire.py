@@ -49,8 +49,9 @@ _TELLING = frozenset({"active", "failed", "cancelled", "expired"})
 
 def _credible_wait(value: object) -> int | None:
     """Nothing promises this field, so an odd value must not cost us the payment that it comes with."""
-    is_whole = isinstance(value, int) and not isinstance(value, bool)
-    return value if is_whole and 0 <= value <= MAX_RETRY_AFTER_SECONDS else None
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    return value if 0 <= value <= MAX_RETRY_AFTER_SECONDS else None
 
 
 class Wire(BaseModel):
