@@ -1,0 +1,198 @@
+"""`dunning demo`: the portfolio on a real Temporal server, from nothing, by one command. SPEC 17."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+
+import httpx
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from dunning.client import DunningClient, connect
+from dunning.demo.golden import Golden, read_golden
+from dunning.demo.judging import by_obligation, differences, recovered_and_lost
+from dunning.demo.living import Lived, Living, foretell
+from dunning.domain.base import Value
+from dunning.domain.money import format_amount
+from dunning.domain.preview import Foretold
+from dunning.domain.script import Script
+from dunning.errors import DunningError
+from dunning.importing import Entry, read_subscriptions
+from dunning.ledger import Ledger
+from dunning.stack import Stack
+from dunning.stack.places import checkout
+
+AT_ONCE = 8
+"""Subscriptions that live at the same time; a machine with two cores is busy then."""
+
+console = Console()
+
+
+class Story(Value):
+    """One subscription: foretold, lived, judged."""
+
+    foretold: Foretold
+    lived: Lived
+    golden: Golden
+    faults: tuple[str, ...]
+
+
+def demo(
+    keep: Annotated[bool, typer.Option("--keep", help="leave the stack running and print its addresses")] = False,
+    only: Annotated[str, typer.Option("--only", help="comma-separated ids of the portfolio")] = "",
+    portfolio: Annotated[Path | None, typer.Option("--portfolio", help="another portfolio, with its golden file")] = None,
+) -> None:
+    """Run the portfolio on a real Temporal server and compare it with its preview and golden instants."""
+    file = portfolio or checkout() / "examples" / "portfolio.csv"
+    try:
+        code = asyncio.run(_demo(file, keep=keep, only={o for o in only.split(",") if o}))
+    except DunningError as refused:
+        console.print(f"[red]{refused}[/red]")
+        code = 4
+    raise typer.Exit(code)
+
+
+async def _demo(file: Path, *, keep: bool, only: set[str]) -> int:
+    started = time.monotonic()
+    now = datetime.now(UTC).replace(microsecond=0)
+    golden = read_golden(file.with_suffix(".golden.yml"))
+    entries = [e for e in read_subscriptions(file, now=now) if not only or str(e.document.get("id")) in only]
+    faulty = [f"line {e.line}: {fault}" for e in entries for fault in e.faults]
+    missing = [str(e.document["id"]) for e in entries if e.document.get("id") not in golden]
+    if faulty or missing:
+        console.print("\n".join([*faulty, *(f"{m}: has no golden instants" for m in missing)]), style="red")
+        return 2
+    async with AsyncExitStack() as exits:
+        console.print("Starting Temporal, PostgreSQL, mail catcher, sandbox, gateway and worker ...")
+        stack = await exits.enter_async_context(Stack.start(ports="fixed" if keep else "free"))
+        console.print(f"  up after {time.monotonic() - started:.1f} s; Temporal UI: {_ui(stack)}")
+        with _environment(stack.env):
+            stories = await _live_all(entries, golden, stack, now)
+        _tell(stories)
+        bad = _judge(stories, expected=len(entries))
+        console.print(f"Elapsed {time.monotonic() - started:.1f} s; skipped: {len(golden) - len(entries)}.")
+        if keep:
+            console.print(f"\nThe stack stays. Temporal UI: {_ui(stack)}   mails: {stack.urls.get('mail')}")
+            console.print("Stop it with Ctrl-C.")
+            await stack.wait()
+    return 1 if bad else 0
+
+
+def _ui(stack: Stack) -> str:
+    return stack.env.get("DUNNING_TEMPORAL_UI_URL", "")
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """Temporal's client reads its address from the environment, and so do we."""
+    before = dict(os.environ)
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+async def _live_all(
+    entries: list[Entry], golden: dict[str, Golden], stack: Stack, now: datetime
+) -> list[Story]:
+    ledger = await Ledger.open(stack.env["DUNNING_LEDGER_URL"], pool_size=AT_ONCE)
+    dunning = DunningClient(await connect(), ledger)
+    slots = asyncio.Semaphore(AT_ONCE)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    async with httpx.AsyncClient(base_url=stack.env["DUNNING_SANDBOX_URL"], timeout=30) as sandbox:
+        with Progress(*columns, console=console) as progress:
+            bar = progress.add_task("Moving the portfolio through its future", total=len(entries))
+
+            async def one(entry: Entry) -> Story:
+                async with slots:
+                    story = await _live(entry, golden[str(entry.document["id"])], dunning, sandbox, now)
+                progress.advance(bar)
+                return story
+
+            stories = await asyncio.gather(*(one(entry) for entry in entries))
+    await ledger.aclose()
+    return list(stories)
+
+
+async def _live(
+    entry: Entry, golden: Golden, dunning: DunningClient, sandbox: httpx.AsyncClient, now: datetime
+) -> Story:
+    given, script = entry.subscription, entry.script or Script()
+    if given is None:
+        raise RuntimeError("entries with faults do not get here")
+    foretold = foretell(given, script, now=now, cycles=golden.cycles)
+    living = Living(
+        dunning, sandbox, given, script, now=now, cycles=golden.cycles, on_step=lambda _: None
+    )
+    lived = await living.live()
+    faults = differences(lived, foretold, golden, now + timedelta(hours=2))
+    return Story(foretold=foretold, lived=lived, golden=golden, faults=tuple(faults))
+
+
+def _tell(stories: list[Story]) -> None:
+    table = Table(title="What happened", show_lines=True)
+    for column in ("subscription", "obligation", "attempts (planned, trigger, result)", "notices", "outcome"):
+        table.add_column(column)
+    for story in stories:
+        lived = story.lived
+        rows = by_obligation(lived.attempts)
+        told = ", ".join(sorted({f"{n.occasion}/{n.channel.lower()}" for n in lived.notices if n.status == "sent"}))
+        for number, (obligation, attempts) in enumerate(rows.items()):
+            lines = [
+                f"{a.planned_at:%Y-%m-%d %H:%M} {a.trigger}: "
+                f"{(a.outcome.raw_code or a.outcome.kind.value) if a.outcome else a.status}"
+                for a in attempts
+            ]
+            is_first = number == 0
+            table.add_row(
+                lived.id if is_first else "", obligation, "\n".join(lines), told if is_first else "",
+                (f"[red]{lived.status}[/red]" if story.faults else lived.status) if is_first else "",
+            )  # fmt: skip
+        if not rows:
+            table.add_row(lived.id, "-", "-", told, lived.status)
+    console.print(table)
+    _tell_money(stories)
+
+
+def _tell_money(stories: list[Story]) -> None:
+    recovered: dict[str, int] = defaultdict(int)
+    lost: dict[str, int] = defaultdict(int)
+    for story in stories:
+        won, gone = recovered_and_lost(story.lived)
+        recovered[story.lived.currency] += won
+        lost[story.lived.currency] += gone
+    table = Table(title="At risk after a first decline")
+    for column in ("currency", "recovered", "lost"):
+        table.add_column(column, justify="right")
+    for currency in sorted(recovered):
+        table.add_row(currency, format_amount(recovered[currency], currency), format_amount(lost[currency], currency))
+    console.print(table)
+
+
+def _judge(stories: list[Story], *, expected: int) -> bool:
+    faults = [f"{story.lived.id}: {fault}" for story in stories for fault in story.faults]
+    if len(stories) != expected:
+        faults.append(f"{expected - len(stories)} subscriptions are missing")
+    attempts = sum(len(s.lived.attempts) for s in stories)
+    if faults:
+        console.print(f"[red]{len(faults)} differences:[/red]")
+        for fault in faults:
+            console.print(f"  {fault}", style="red", highlight=False)
+    else:
+        console.print(
+            f"[green]{len(stories)} subscriptions, {attempts} attempts: every planned instant equals the preview's "
+            "and the golden one, no obligation was paid twice, no cycle is missing.[/green]"
+        )
+    return bool(faults)

@@ -1,0 +1,143 @@
+"""One subscription of the portfolio, lived on the real server and foretold by `preview`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import httpx
+
+from dunning.client import DunningClient
+from dunning.domain.base import Value
+from dunning.domain.decide import Decision, Do
+from dunning.domain.declines import Classified, classify
+from dunning.domain.preview import Foretold, Walk
+from dunning.domain.script import PAY_BY_LINK, Script, ScriptedAction
+from dunning.domain.state import State
+from dunning.domain.terms import Subscription
+from dunning.ledger.models import StoredAttempt, StoredNotice
+from dunning.providers.dodo_declines import DODO_DECLINES
+from dunning.testclock import TestClock
+
+
+class Lived(Value):
+    """What a subscription went through, from the ledger and the provider's charge book."""
+
+    id: str
+    status: str
+    currency: str
+    attempts: tuple[StoredAttempt, ...]
+    notices: tuple[StoredNotice, ...]
+    charges: tuple[dict[str, Any], ...]
+    state: State
+    steps: int
+
+
+def known_class(code: str) -> Classified:
+    """The provider's own table decides, for preview as for the run."""
+    return classify(DODO_DECLINES, "error_code", code)
+
+
+def foretell(subscription: Subscription, script: Script, *, now: datetime, cycles: int) -> Foretold:
+    """What `preview` says about the subscription."""
+    walk = Walk(
+        subscription.terms(),
+        account=subscription.merchant_account,
+        subscription=subscription.id,
+        created_at=now,
+        classify=known_class,
+        script=script,
+    )
+    return walk.run(until=None, cycles=cycles)
+
+
+class Living:
+    """The life of one subscription on its test clock."""
+
+    def __init__(
+        self,
+        dunning: DunningClient,
+        sandbox: httpx.AsyncClient,
+        subscription: Subscription,
+        script: Script,
+        *,
+        now: datetime,
+        cycles: int,
+        on_step: Callable[[State], None],
+    ) -> None:
+        self._dunning = dunning
+        self._sandbox = sandbox
+        self._given = subscription
+        self._script = script
+        self._now = now
+        self._cycles = cycles
+        self._on_step = on_step
+        self._clock = TestClock(dunning, subscription.merchant_account, subscription.id, sandbox=sandbox)
+        self._steps = 0
+
+    async def live(self) -> Lived:
+        """Register the customer at the provider, start, move to the end, and collect what happened."""
+        await self._register()
+        await self._dunning.start(self._given, now=self._now, is_test_clock=True)
+        todo = sorted(
+            ((a.instant(self._now), n, a) for n, a in enumerate(self._script.do, start=1)), key=lambda x: x[:2]
+        )
+        while True:
+            state, decision = await self._clock.until_quiet()
+            self._steps += 1
+            self._on_step(state)
+            if todo and (decision is None or decision.do is Do.FINISH or todo[0][0] <= decision.at):
+                at, number, action = todo.pop(0)
+                await self._clock.move_to(at)
+                await self._act(number, action, at)
+                continue
+            if decision is None or self._is_far_enough(state, decision):
+                return await self._collect(state)
+            await self._clock.move_to(decision.at)
+
+    def _is_far_enough(self, state: State, decision: Decision) -> bool:
+        if decision.do is Do.FINISH:
+            return True
+        return decision.do in (Do.OPEN_CYCLE, Do.SKIP_CYCLE) and state.next_number > self._cycles
+
+    async def _register(self) -> None:
+        given = self._given
+        if not given.payment_methods:
+            body: dict[str, Any] = {"subscription": given.id, "mandate": self._script.mandate}
+            (await self._sandbox.post("/_sandbox/scripts", json=body)).raise_for_status()
+            return
+        body = {
+            "subscription_id": f"sub_{given.id}",
+            "customer_id": f"cus_{given.id}",
+            "payment_method_id": given.payment_methods[0].token,
+            "currency": given.currency,
+            "metadata": {"subscription": given.id},
+            "script": list(self._script.outcomes),
+        }
+        (await self._sandbox.post("/_sandbox/subscriptions", json=body)).raise_for_status()
+
+    async def _act(self, number: int, action: ScriptedAction, at: datetime) -> None:
+        if action.action == PAY_BY_LINK:
+            body = {"amount": self._given.amount, "currency": self._given.currency}
+            path = f"/_sandbox/subscriptions/{self._given.id}/pay-link"
+            (await self._sandbox.post(path, json=body)).raise_for_status()
+            return
+        command = action.command(number, at)
+        # Command ids are unique in the account; the script's own are unique in the subscription only.
+        command = command.but(command_id=f"{self._given.id}.{command.command_id}"[:64])
+        await self._dunning.command(self._given.merchant_account, self._given.id, command)
+
+    async def _collect(self, state: State) -> Lived:
+        ledger, account, own = self._dunning.ledger, self._given.merchant_account, self._given.id
+        book = (await self._sandbox.get("/_sandbox/charges", params={"subscription": own})).json()["charges"]
+        return Lived(
+            id=own,
+            status=state.status.value,
+            currency=self._given.currency,
+            attempts=tuple(await ledger.attempts_of(account, own)),
+            notices=tuple(await ledger.notices_of(account, own)),
+            charges=tuple(book),
+            state=state,
+            steps=self._steps,
+        )

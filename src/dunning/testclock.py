@@ -1,0 +1,118 @@
+"""Moving one subscription through its future on a development server. SPEC 16.
+
+The development server keeps a virtual clock for each workflow. It is moved in steps that never pass the next
+instant that the workflow waits for, and only when nothing is going on: no activity, no open ledger row, no message
+that is still to be signalled, no webhook of the sandbox on its way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from urllib.parse import urlsplit
+
+import httpx
+from temporalio.client import Client, WorkflowHandle
+from temporalio.testing import TimeSkipper
+
+from dunning.client import DunningClient
+from dunning.contract import QUERY_STATE, StateReport, workflow_id
+from dunning.domain.decide import Decision, Do, decide
+from dunning.domain.state import State
+from dunning.errors import ConfigurationError
+
+A_MOMENT = timedelta(milliseconds=10)
+"""A step ends this much after the instant, so that the timer has surely fired."""
+
+LOOK_EVERY = 0.05
+"""Seconds between two looks at a subscription that is busy."""
+
+PATIENCE = 60.0
+"""Seconds after which a subscription that never gets quiet is reported."""
+
+LONGEST_STEP = timedelta(days=300)
+
+
+def require_development_server(client: Client) -> None:
+    """Raise `ConfigurationError` unless the server is on this machine: clocks of real ones are not ours to move."""
+    host = urlsplit(f"//{client.service_client.config.target_host}").hostname
+    if host not in ("127.0.0.1", "localhost", "::1"):
+        raise ConfigurationError(f"the clock is moved only on a development server on this machine, not on {host}")
+
+
+class TestClock:
+    """The virtual clock of one subscription."""
+
+    __test__ = False  # pytest: not a test class
+
+    def __init__(
+        self, dunning: DunningClient, account: str, subscription: str, *, sandbox: httpx.AsyncClient | None = None
+    ) -> None:
+        require_development_server(dunning.temporal)
+        self._dunning = dunning
+        self._account = account
+        self._subscription = subscription
+        self._sandbox = sandbox
+        self._skipper = TimeSkipper(dunning.temporal)
+        name = workflow_id(account, subscription)
+        self._handle: WorkflowHandle[object, object] = dunning.temporal.get_workflow_handle(name)
+
+    async def now(self) -> datetime:
+        """The clock."""
+        return await self._skipper.get_current_time(self._handle)
+
+    async def report(self) -> StateReport:
+        """What the workflow says of itself."""
+        report: StateReport = await self._handle.query(QUERY_STATE, result_type=StateReport)
+        return report
+
+    async def until_quiet(self) -> tuple[State, Decision | None]:
+        """Wait until nothing is going on; returns the state and what it waits for.
+
+        Raises:
+            TimeoutError: it does not get quiet; the message says what is going on.
+        """
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while True:
+                    report = await self.report()
+                    if report.state is not None and report.is_quiet and await self._is_quiet_around():
+                        decision = decide(report.state, report.business_now)
+                        if self._is_waiting(decision, await self.now()):
+                            return report.state, decision
+                    await asyncio.sleep(LOOK_EVERY)
+        except TimeoutError:
+            raise TimeoutError(f"{self._subscription} did not get quiet: {await self.report()!r}") from None
+
+    def _is_waiting(self, decision: Decision | None, now: datetime) -> bool:
+        return decision is None or decision.do is Do.FINISH or decision.at > now
+
+    async def _is_quiet_around(self) -> bool:
+        ledger = self._dunning.ledger
+        if await ledger.has_open_rows(self._account, self._subscription):
+            return False
+        if self._sandbox is not None:
+            answer = await self._sandbox.get("/_sandbox/quiet", params={"subscription": self._subscription})
+            if not answer.json()["quiet"]:
+                return False
+        return not await ledger.has_undrained_inbox(self._account, self._subscription)
+
+    async def move_to(self, instant: datetime) -> None:
+        """Move the clock to an instant that the workflow does not wait beyond; what is past changes nothing."""
+        while (left := instant + A_MOMENT - await self.now()) > timedelta(0):
+            await self._skipper.fast_forward(self._handle, min(left, LONGEST_STEP))
+
+    async def advance(
+        self, until: datetime, *, on_step: Callable[[State, Decision | None], Awaitable[None]] | None = None
+    ) -> State:
+        """Move to `until`, stopping at each planned instant on the way."""
+        while True:
+            state, decision = await self.until_quiet()
+            if on_step is not None:
+                await on_step(state, decision)
+            if decision is None or decision.do is Do.FINISH or decision.at > until:
+                if not (decision is not None and decision.do is Do.FINISH):
+                    await self.move_to(until)
+                return state
+            await self.move_to(decision.at)
