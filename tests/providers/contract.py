@@ -14,9 +14,7 @@ import pytest
 from dunning.domain.declines import DeclineClass, classify
 from dunning.providers.base import (
     AnswerKind,
-    ChargeAnswer,
     ChargeRequest,
-    Mandate,
     MandateRequest,
     MandateStatus,
     MessageKind,
@@ -400,6 +398,3 @@ class ProviderContract:
 
     def _read(self, rig: Rig, sent: Delivery, now: datetime) -> ProviderMessage:
         return rig.provider.read_webhook(sent.headers, sent.body, secrets=[rig.secret], now=now)
-
-
-__all__ = ["AT", "ChargeAnswer", "Delivery", "Mandate", "ProviderContract", "Rig", "Row", "asking", "order"]
