@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import httpx
 from temporalio.client import Client, WorkflowHandle
+from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import TimeSkipper
 
 from dunning.client import DunningClient
@@ -64,8 +65,16 @@ class TestClock:
 
     async def report(self) -> StateReport:
         """What the workflow says of itself."""
-        report: StateReport = await self._handle.query(QUERY_STATE, result_type=StateReport)
-        return report
+        while True:
+            try:
+                report: StateReport = await self._handle.query(QUERY_STATE, result_type=StateReport)
+            except RPCError as failure:
+                # Between two runs of a chain there is for a moment nobody to ask.
+                if failure.status is not RPCStatusCode.FAILED_PRECONDITION:
+                    raise
+                await asyncio.sleep(LOOK_EVERY)
+                continue
+            return report
 
     async def until_quiet(self) -> tuple[State, Decision | None]:
         """Wait until nothing is going on; returns the state and what it waits for.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -35,7 +36,10 @@ from dunning.stack.places import checkout
 AT_ONCE = 8
 """Subscriptions that live at the same time; a machine with two cores is busy then."""
 
-console = Console()
+WIDTH = 150
+"""Columns where the output is not a terminal, so that nothing is cut in a log."""
+
+console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
 
 
 class Story(Value):
@@ -143,12 +147,12 @@ async def _live(
 
 def _tell(stories: list[Story]) -> None:
     table = Table(title="What happened", show_lines=True)
-    for column in ("subscription", "obligation", "attempts (planned, trigger, result)", "notices", "outcome"):
-        table.add_column(column)
+    for column in ("subscription", "cycle", "attempts: planned (UTC), trigger, result", "notices sent", "status"):
+        table.add_column(column, overflow="fold")
     for story in stories:
         lived = story.lived
         rows = by_obligation(lived.attempts)
-        told = ", ".join(sorted({f"{n.occasion}/{n.channel.lower()}" for n in lived.notices if n.status == "sent"}))
+        told = "\n".join(f"{n.occasion} ({n.channel.lower()})" for n in lived.notices if n.status == "sent")
         for number, (obligation, attempts) in enumerate(rows.items()):
             lines = [
                 f"{a.planned_at:%Y-%m-%d %H:%M} {a.trigger}: "

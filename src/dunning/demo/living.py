@@ -111,11 +111,17 @@ class Living:
             "subscription_id": f"sub_{given.id}",
             "customer_id": f"cus_{given.id}",
             "payment_method_id": given.payment_methods[0].token,
+            "methods": [{"payment_method_id": token} for token in self._tokens()],
             "currency": given.currency,
             "metadata": {"subscription": given.id},
             "script": list(self._script.outcomes),
         }
         (await self._sandbox.post("/_sandbox/subscriptions", json=body)).raise_for_status()
+
+    def _tokens(self) -> list[str]:
+        """Every method that the customer has or will have: the provider knows them all."""
+        given = [method.token for method in self._given.payment_methods]
+        return given + [str(a.with_["token"]) for a in self._script.do if "token" in a.with_]
 
     async def _act(self, number: int, action: ScriptedAction, at: datetime) -> None:
         if action.action == PAY_BY_LINK:
