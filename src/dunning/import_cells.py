@@ -58,7 +58,7 @@ def value_of(path: Sequence[str], text: str) -> Any:
 
 
 def with_instants(value: Any, now: datetime, path: tuple[str, ...] = ()) -> Any:
-    """The document with `now`, `now+3d`, `now-1d12h@+07:00` replaced, wherever an instant belongs."""
+    """The document with `now`, `now+3d`, `now-1d-12h@+07:00` replaced, wherever an instant belongs."""
     if isinstance(value, Mapping):
         return {key: with_instants(inner, now, (*path, str(key))) for key, inner in value.items()}
     if isinstance(value, list):

@@ -98,7 +98,7 @@ def _the_zone_exists(given: Given) -> Iterator[BrokenRule]:
     zone = given.subscription.customer.time_zone
     try:
         ZoneInfo(zone)
-    except (OSError, ValueError):
+    except (KeyError, OSError, ValueError):
         yield BrokenRule("customer.time_zone", "must be a zone of the IANA database, like Asia/Jakarta", zone)
 
 
