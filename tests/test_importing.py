@@ -1,12 +1,16 @@
 """Files of subscriptions: each entry on its own, with its line; CSV cells become what their fields take."""
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dunning.domain.options import DodoOptions
+from dunning.domain.terms import Customer, PaymentMethod, RetryPolicy, Schedule, Subscription
 from dunning.errors import InvalidInput
 from dunning.import_cells import document_of, relative_instant, schemas_at, value_of
 from dunning.importing import read_subscriptions, read_text
@@ -285,3 +289,21 @@ class TestFiles:
         file.write_text(json.dumps(subscription_data()), encoding="utf-8")
         (entry,) = read_subscriptions(file)
         assert entry.subscription == subscription()
+
+
+class TestThePage:
+    PAGE = (Path(__file__).parent.parent / "docs" / "subscription-file.md").read_text(encoding="utf-8")
+
+    def test_its_examples_are_taken_as_they_stand(self):
+        whole, script = re.findall(r"```json\n(.*?)```", self.PAGE, re.DOTALL)
+        data = {**json.loads(whole), **json.loads(f"{{{script}}}")}
+        table = re.search(r"```csv\n(.*?)```", self.PAGE, re.DOTALL)
+        assert table is not None
+        entries = [*read_text(json.dumps(data), ".json"), *read_text(table[1], ".csv")]
+        assert [entry.faults for entry in entries] == [(), ()]
+        assert entries[0].script is not None
+
+    def test_it_names_every_field(self):
+        models = (Subscription, Schedule, RetryPolicy, DodoOptions, PaymentMethod, Customer)
+        missing = {name for model in models for name in model.model_fields if f"`{name}`" not in self.PAGE}
+        assert missing - {"provider"} == set()
