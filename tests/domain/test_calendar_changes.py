@@ -128,6 +128,18 @@ class TestEnds:
         calendar = opened("2026-01-15T10:00", end_at="2026-06-01T00:00").reanchored(4, at("2026-04-20T10:00"))
         assert calendar.last_number() == 4
 
+    def test_the_end_is_sought_among_instants_that_still_stand(self):
+        # Mondays from Jan 5: 2 is Jan 12 + 30 = Feb 11; 3 is Feb 16 + 30 = Mar 18; the end lies between them
+        listed = opened("2026-01-01T09:00", "WEEK", on={"weekdays": ["monday"]}, end_at="2026-02-20T00:00")
+        deferred = listed.deferred(2, 30).deferred(3, 30)
+        assert dues(deferred, 2, 3) == ["2026-02-11T09:00", "2026-03-18T09:00"]
+        assert (deferred.has_cycle(2), deferred.has_cycle(3), deferred.last_number()) == (True, False, 2)
+
+    def test_numbers_before_the_first_date_are_long_past(self):
+        # re-anchored at number 4, 1,000 years apart: 1 to 3 would lie before year 1 or at least in the past
+        calendar = opened("2026-01-15T10:00", "YEAR", 1000).reanchored(5, at("2026-03-01T10:00"))
+        assert calendar.first_number_at_or_after(at("2026-03-01T10:00"), after_number=0) == 4
+
     def test_beyond_the_range_of_dates_the_calendar_has_simply_ended(self):
         calendar = opened("2026-01-15T10:00", "YEAR", 1500)  # 2026, 3526, 5026
         assert [calendar.has_cycle(n) for n in (1, 2, 3)] == [True, True, False]

@@ -296,6 +296,13 @@ class TestSpread:
         moved = rung_instant(base, 3, at(L1), not_before=at("2026-03-15T14:10:04"), spread=self.HOUR)
         assert moved.at == at("2026-03-15T14:10")
 
+    def test_the_distance_to_other_attempts_is_measured_on_the_spread_instants(self):
+        # the spread rung of 15 14:10 is exactly 24 h after 14 14:10, and a second less after 14 14:10:01
+        base = Base(planned_at=at("2026-03-08T14:10"), ran_at=at("2026-03-08T14:10"), days=3)
+        for other, expected in (("14:10", "2026-03-15T14:10"), ("14:10:01", "2026-03-16T14:10")):
+            tried = [at(f"2026-03-14T{other}")]
+            assert rung_instant(base, 10, at(L1), others=tried, spread=self.HOUR).at == at(expected)
+
     def test_it_is_the_hash_of_the_id_on_every_machine(self):
         # printf sub-1 | sha256sum begins with 0a80627d4936eb43; 0x0a80627d4936eb43 mod 3600 = 2515
         assert spread_of("sub-1", 3600) == timedelta(seconds=2515)

@@ -79,6 +79,11 @@ class TestWithoutGraceAndHold:
         found = window()
         assert (found.end, dropped(found)) == (at("2026-03-22T13:10"), [])
 
+    def test_on_hold_nothing_is_cut_by_the_next_due_instant(self):
+        # a policy without hold that took effect while on hold: no cycle opens on the 12th
+        found = window(next_due_at="2026-03-12T13:10", on_hold=True)
+        assert (found.end, dropped(found)) == (at("2026-03-22T13:10"), [])
+
 
 class TestWithGraceAndHold:
     def test_it_is_due_plus_grace_plus_hold(self):

@@ -130,10 +130,12 @@ def rung_instant(
 
 
 def _advised(at: datetime, not_before: datetime) -> datetime:
-    """The first instant, whole days after `at`, that is not more than 10 minutes before the wait ends."""
-    short = not_before - ADVICE_TOLERANCE - at
-    whole_days = -(-short // _DAY)  # rounded up
-    return at + max(whole_days, 0) * _DAY
+    """The first instant, whole days after `at`, that is not more than 10 minutes before the wait ends.
+
+    `at` lies before that end, so the days are never negative.
+    """
+    whole_days = -((at - not_before + ADVICE_TOLERANCE) // _DAY)  # rounded up
+    return at + whole_days * _DAY
 
 
 def remaining_plan(
@@ -155,8 +157,7 @@ def remaining_plan(
             continue
         planned = rung_instant(base, rung.days, anchor, not_before=not_before, others=others, spread=spread)
         plan.append(PlannedRung(index=rung.index, days=rung.days, at=planned.at, because=planned.because))
-        ran_at = max(planned.at, planned.not_before or planned.at)
-        base, not_before = Base(planned_at=planned.at, ran_at=ran_at, days=rung.days), None
+        base = Base(planned_at=planned.at, ran_at=planned.at, days=rung.days)
     return tuple(plan)
 
 
