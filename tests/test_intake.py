@@ -71,6 +71,15 @@ ONE_RULE = [
         "provider_options.first_price",
         {"provider_options": {**LINK, "mandate_only": False, "first_price": 5000}, "payment_methods": []},
     ),
+    (
+        "provider_options.first_price",
+        {
+            "provider_options": {**LINK, "mandate_only": False, "first_price": 49},
+            "payment_methods": [],
+            "immediate_action": "FULL_AMOUNT",
+            "currency": "USD",
+        },
+    ),
     ("payment_methods", {"payment_methods": []}),
     ("payment_methods.1.token", {"payment_methods": [{"token": "pm_1"}, {"token": "pm_1"}]}),
     ("payment_methods.0.token", {"payment_methods": [{"token": "4242424242424242"}]}),
