@@ -35,9 +35,7 @@ class DeliveryInput(Value):
 class DeliveryActivities:
     """One instance per worker."""
 
-    def __init__(
-        self, ledger: Ledger, accounts: Mapping[str, AccountSettings], http: httpx.AsyncClient
-    ) -> None:
+    def __init__(self, ledger: Ledger, accounts: Mapping[str, AccountSettings], http: httpx.AsyncClient) -> None:
         self._ledger = ledger
         self._accounts = accounts
         self._http = http

@@ -7,11 +7,27 @@ from datetime import timedelta
 
 from temporalio import activity
 
-from activities.names import CREATE_MANDATE, END_MANDATE, EndMandateInput, MandateInput, MandateResult
-from dunning.domain.facts import MandateCreated, MandateNotCreated
+from activities.names import (
+    CREATE_MANDATE,
+    END_MANDATE,
+    READ_MANDATE,
+    EndMandateInput,
+    MandateInput,
+    MandateResult,
+    MandateStanding,
+    ReadMandateInput,
+)
+from dunning.domain.facts import (
+    MandateAuthorized,
+    MandateCreated,
+    MandateEnded,
+    MandateFailed,
+    MandateNotCreated,
+    MandateRead,
+)
 from dunning.domain.planning import OUTAGE_CAP, OUTAGE_DELAYS, backoff
 from dunning.ledger import Ledger
-from dunning.providers.base import MandateRequest, PaymentProvider, ProviderRefused, ProviderUnavailable
+from dunning.providers.base import MandateRequest, MandateStatus, PaymentProvider, ProviderRefused, ProviderUnavailable
 
 
 class MandateActivities:
@@ -41,13 +57,31 @@ class MandateActivities:
             return MandateResult(fact=MandateNotCreated(because=str(failure), retry_at=retry_at))
         except ProviderRefused as failure:
             return MandateResult(fact=MandateNotCreated(because=str(failure)))
-        created = MandateCreated(
-            reference=mandate.reference or None, link=mandate.link, expires_at=mandate.expires_at
-        )
+        created = MandateCreated(reference=mandate.reference or None, link=mandate.link, expires_at=mandate.expires_at)
         return MandateResult(fact=created)
 
+    @activity.defn(name=READ_MANDATE)
+    async def read_mandate(self, request: ReadMandateInput) -> MandateStanding:
+        """Where an authorisation stands; a provider that cannot be asked is asked again later."""
+        try:
+            mandate = await self._providers[request.account].read_mandate(request.reference)
+        except (ProviderUnavailable, ProviderRefused):
+            return MandateStanding(fact=MandateRead())
+        if mandate.status is MandateStatus.AUTHORIZED:
+            authorized = MandateAuthorized(
+                at=request.business_at, reference=mandate.reference, method_token=mandate.method_token
+            )
+            return MandateStanding(fact=authorized)
+        if mandate.status is MandateStatus.FAILED:
+            return MandateStanding(fact=MandateFailed(at=request.business_at))
+        if mandate.status is MandateStatus.ENDED:
+            return MandateStanding(fact=MandateEnded(at=request.business_at))
+        return MandateStanding(fact=MandateRead())
+
     @activity.defn(name=END_MANDATE)
-    async def end_mandate(self, request: EndMandateInput) -> None:
-        """Give the authorisation back; already ended is success."""
-        if request.reference:
-            await self._providers[request.account].end_mandate(request.reference, reason=request.reason)
+    async def end_mandate(self, request: EndMandateInput) -> bool:
+        """Give the authorisation back; already ended is success. False: there was none."""
+        if not request.reference:
+            return False
+        await self._providers[request.account].end_mandate(request.reference, reason=request.reason)
+        return True

@@ -9,13 +9,21 @@ from pydantic import Field
 
 from dunning.domain.base import Value
 from dunning.domain.commands import Command
-from dunning.domain.facts import MandateCreated, MandateNotCreated
+from dunning.domain.facts import (
+    MandateAuthorized,
+    MandateCreated,
+    MandateEnded,
+    MandateFailed,
+    MandateNotCreated,
+    MandateRead,
+)
 from dunning.domain.terms import Terms
 
 CHARGE = "charge"
 LOOK_UP = "look_up"
 SEND_NOTICE = "send_notice"
 CREATE_MANDATE = "create_mandate"
+READ_MANDATE = "read_mandate"
 END_MANDATE = "end_mandate"
 LOAD = "load_subscription"
 RECORD = "record"
@@ -63,6 +71,20 @@ class MandateResult(Value):
     """What came of it, as the fact to apply."""
 
     fact: MandateCreated | MandateNotCreated = Field(discriminator="fact")
+
+
+class ReadMandateInput(Value):
+    """Ask where an authorisation stands."""
+
+    account: str
+    reference: str
+    business_at: datetime
+
+
+class MandateStanding(Value):
+    """Where it stands, as the fact to apply."""
+
+    fact: MandateRead | MandateAuthorized | MandateFailed | MandateEnded = Field(discriminator="fact")
 
 
 class EndMandateInput(Value):

@@ -8,8 +8,8 @@ import signal
 import sys
 
 import structlog
-from dunning.client import connect
 
+from dunning.client import connect
 from dunning.contract import TASK_QUEUE
 from dunning.errors import ConfigurationError
 from dunning.log import configure_logging

@@ -7,7 +7,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
 import httpx
-from activities.notices import NoticeActivities
 from temporalio.client import Client
 from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
@@ -16,6 +15,7 @@ from activities.book import BookActivities
 from activities.charging import ChargeActivities
 from activities.delivery import DeliveryActivities
 from activities.mandates import MandateActivities
+from activities.notices import NoticeActivities
 from dunning.contract import TASK_QUEUE
 from dunning.ledger import Ledger
 from dunning.providers.registry import provider_for
@@ -39,9 +39,7 @@ def workflow_runner(*, strict: bool = False) -> SandboxedWorkflowRunner:
 
 
 @asynccontextmanager
-async def worker(
-    client: Client, settings: Settings, *, task_queue: str = TASK_QUEUE
-) -> AsyncIterator[Worker]:
+async def worker(client: Client, settings: Settings, *, task_queue: str = TASK_QUEUE) -> AsyncIterator[Worker]:
     """A worker with everything it needs, not running yet; all connections are closed afterwards."""
     async with AsyncExitStack() as stack:
         ledger = await Ledger.open(settings.ledger_url_async)
@@ -64,6 +62,7 @@ async def worker(
                 book.record,
                 book.begin_command,
                 mandates.create_mandate,
+                mandates.read_mandate,
                 mandates.end_mandate,
                 charges.charge,
                 charges.look_up,

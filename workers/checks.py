@@ -24,9 +24,7 @@ async def check(client: Client, settings: Settings) -> None:
     faults: list[str] = []
     missing = await missing_search_attributes(client)
     if missing:
-        faults.append(
-            f"search attributes are not registered in namespace {client.namespace}: {', '.join(missing)}"
-        )
+        faults.append(f"search attributes are not registered in namespace {client.namespace}: {', '.join(missing)}")
     if not settings.accounts:
         faults.append("no merchant account is configured (DUNNING_ACCOUNTS_FILE)")
     if not await is_current(settings.ledger_url_async):

@@ -40,13 +40,9 @@ NOTICE = Options(
 )
 
 # The ledger is the memory of money: a workflow goes on only when it has written. It waits as long as that takes.
-LEDGER = Options(
-    start_to_close_timeout=timedelta(seconds=10),
-    retry_policy=RetryPolicy(
-        initial_interval=timedelta(milliseconds=200),
-        backoff_coefficient=2.0,
-        maximum_interval=timedelta(seconds=30),
-    ),
+LEDGER_TIMEOUT = timedelta(seconds=10)
+LEDGER_RETRY = RetryPolicy(
+    initial_interval=timedelta(milliseconds=200), backoff_coefficient=2.0, maximum_interval=timedelta(seconds=30)
 )
 
 IDLE_RUN = timedelta(days=30)

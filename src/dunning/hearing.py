@@ -14,7 +14,6 @@ from dunning.domain.attempts import Attempt
 from dunning.domain.state import Obligation, State
 from dunning.providers.base import MandateStatus, MessageKind, PaymentStatus
 
-
 CREDIBLE_SKEW = timedelta(days=1)
 """A provider's clock is believed within a day of ours; beyond it (a test clock, say) the arrival counts."""
 
@@ -47,9 +46,7 @@ def _payment(state: State, heard: ProviderFact) -> list[facts.Fact]:
         if match is None:
             return []
         obligation, attempt = match
-        concluded = facts.AttemptConcluded(
-            obligation=obligation.id, number=attempt.number, outcome=heard.outcome
-        )
+        concluded = facts.AttemptConcluded(obligation=obligation.id, number=attempt.number, outcome=heard.outcome)
         return [concluded]
     payment = heard.payment
     if heard.attempt_key is None and payment is not None and payment.status is PaymentStatus.SUCCEEDED:

@@ -69,6 +69,15 @@ class TestDefer:
         calendar = opened("2026-01-01T00:00", authorized_at="2026-03-10T07:30", immediate=True)
         assert dues(calendar.deferred(1, 2), 1, 2) == ["2026-03-12T07:30", "2026-04-12T07:30"]
 
+    def test_deferring_a_first_payment_never_brings_the_second_forward(self):
+        # paid Mar 10, the weeks begin on Apr 1: 10 + 2 = 12; a week later, the 19th, nothing was agreed
+        calendar = opened("2026-04-01T00:00", "WEEK", authorized_at="2026-03-10T07:30", immediate=True)
+        assert dues(calendar.deferred(1, 2), 1, 3) == [
+            "2026-03-12T07:30",
+            "2026-04-01T00:00",
+            "2026-04-08T00:00",
+        ]
+
 
 class TestRecoveryInHold:
     def test_the_next_cycle_is_one_interval_after_the_recovery(self):

@@ -35,7 +35,7 @@ def clock(instant):
 
 
 @given(INSTANTS, INSTANTS, LADDERS, st.lists(ANY_LATENESS, min_size=9, max_size=9), SPREADS)
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 def test_a_ladder_increases_strictly_and_keeps_its_time_of_day_however_late_attempts_run(
     due, anchor, days, lateness, spread
 ):
@@ -54,7 +54,7 @@ def test_a_ladder_increases_strictly_and_keeps_its_time_of_day_however_late_atte
 
 
 @given(INSTANTS, INSTANTS, LADDERS, PUNCTUAL)
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 def test_lateness_below_twelve_hours_never_moves_a_rung(due, anchor, days, late):
     on_time = Base(planned_at=due, ran_at=due, days=0)
     a_little_late = Base(planned_at=due, ran_at=due + late, days=0)
@@ -63,7 +63,7 @@ def test_lateness_below_twelve_hours_never_moves_a_rung(due, anchor, days, late)
 
 
 @given(INSTANTS, INSTANTS, LADDERS, WAITS, SPREADS)
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 def test_the_plan_ahead_has_each_rung_once_and_in_order(due, anchor, days, wait, spread):
     base = Base(planned_at=due + spread, ran_at=due + spread, days=0)
     not_before = due + spread + wait if wait is not None else None
@@ -75,6 +75,7 @@ def test_the_plan_ahead_has_each_rung_once_and_in_order(due, anchor, days, wait,
 
 
 @given(INSTANTS, INSTANTS, LADDERS, st.integers(0, 7))
+@settings(deadline=None)
 def test_no_more_rungs_than_are_left(due, anchor, days, used):
     rungs = rungs_of(days)
     after = rungs[min(used, len(rungs)) - 1].days if used else 0
@@ -84,7 +85,7 @@ def test_no_more_rungs_than_are_left(due, anchor, days, used):
 
 
 @given(INSTANTS, INSTANTS, st.integers(1, 60), st.timedeltas(timedelta(0), timedelta(days=60)), SPREADS)
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 def test_an_advised_wait_always_wins_and_takes_the_first_possible_day(due, anchor, days, wait, spread):
     base = Base(planned_at=due + spread, ran_at=due + spread, days=0)
     not_before = due + spread + wait
@@ -98,7 +99,7 @@ def test_an_advised_wait_always_wins_and_takes_the_first_possible_day(due, ancho
 
 
 @given(INSTANTS, INSTANTS, st.integers(1, 60), st.data())
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 def test_a_rung_keeps_a_day_from_other_attempts_and_moves_at_most_one(due, anchor, days, data):
     base = Base(planned_at=due, ran_at=due, days=0)
     plain = rung_instant(base, days, anchor).at
@@ -112,7 +113,7 @@ def test_a_rung_keeps_a_day_from_other_attempts_and_moves_at_most_one(due, ancho
 
 
 @given(INSTANTS, INSTANTS, st.integers(1, 60), ANY_LATENESS, WAITS, SPREADS, st.data())
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 def test_a_spread_ladder_is_the_same_ladder_later(due, anchor, days, late, wait, spread, data):
     others = data.draw(st.lists(st.timedeltas(timedelta(0), timedelta(days=60)), max_size=3))
 

@@ -155,9 +155,7 @@ class TestDeclines:
         assert occasions(life) == [("stopped", "sent")]
 
     def test_a_merchant_fault_waits_for_the_operator_and_nobody_is_told(self):
-        life = live(
-            MERCHANT, "SUCCEEDED", do=[{"at": "2026-03-06T09:00:00Z", "action": "mark_fixed"}]
-        )
+        life = live(MERCHANT, "SUCCEEDED", do=[{"at": "2026-03-06T09:00:00Z", "action": "mark_fixed"}])
 
         assert triggers(life) == ["due", "operator"]
         assert occasions(life) == []

@@ -49,7 +49,11 @@ def lives(draw: st.DrawFn) -> Foretold:
         do.append({"at": f"+{day}d", "action": action, "with": fields})
     interval = draw(st.sampled_from(["DAY", "WEEK", "MONTH"]))
     changes: dict[str, Any] = {
-        "schedule": {"anchor_at": "2026-03-05T13:10:00Z", "interval": interval, "interval_count": draw(st.integers(1, 3))},
+        "schedule": {
+            "anchor_at": "2026-03-05T13:10:00Z",
+            "interval": interval,
+            "interval_count": draw(st.integers(1, 3)),
+        },
         "failed_cycle_action": draw(st.sampled_from(["STOP", "RESUME"])),
         "on_hard_decline": draw(st.sampled_from(["WAIT_FOR_PAYMENT_METHOD", "FAIL_CYCLE"])),
         "immediate_action": draw(st.sampled_from(["NONE", "FULL_AMOUNT"])),
@@ -59,11 +63,17 @@ def lives(draw: st.DrawFn) -> Foretold:
     if draw(st.booleans()):
         changes["payment_methods"] = [{"token": "pm_1", "authorized_at": "2026-03-05T13:10:00Z"}, {"token": "pm_9"}]
     if draw(st.booleans()):
-        changes["retry"] = {"ladder_days": [1, 2, 5, 9], "max_attempts": draw(st.integers(1, 4)), "anchor": "last_success"}
+        changes["retry"] = {
+            "ladder_days": [1, 2, 5, 9],
+            "max_attempts": draw(st.integers(1, 4)),
+            "anchor": "last_success",
+        }
     return live(*outcomes, do=do, cycles=6, until="2026-09-01T00:00:00Z", **changes)
 
 
-common = settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+common = settings(
+    max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
 
 
 @common

@@ -74,7 +74,7 @@ def test_an_instant_outside_the_period_is_refused(now):
 
 
 @given(st.integers(0, 10**15), st.integers(1, 800), st.data())
-@settings(max_examples=1_000)
+@settings(max_examples=1_000, deadline=None)
 def test_it_is_the_exact_fraction_rounded_half_to_even(amount, period_days, data):
     day = data.draw(st.integers(1, period_days))
     part = prorated(amount, period_days, day)
@@ -83,13 +83,14 @@ def test_it_is_the_exact_fraction_rounded_half_to_even(amount, period_days, data
 
 
 @given(st.integers(0, 10**12), st.integers(1, 800))
+@settings(deadline=None)
 def test_it_never_grows_as_days_pass(amount, period_days):
     parts = [prorated(amount, period_days, day) for day in range(1, period_days + 1)]
     assert parts == sorted(parts, reverse=True)
 
 
 @given(st.integers(-(10**12), 10**12), st.integers(1, 10**6))
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 def test_half_even_agrees_with_decimal_and_fractions(numerator, denominator):
     assert half_even(numerator, denominator) == round(Fraction(numerator, denominator))
     assert half_even(numerator, 2) == int((Decimal(numerator) / 2).to_integral_value(ROUND_HALF_EVEN))

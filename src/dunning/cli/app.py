@@ -16,7 +16,30 @@ from dunning.cli.exits import Ended
 
 _COMMANDS = {
     "demo": "dunning.cli.demo:demo",
+    "dev": "dunning.cli.demo:dev",
     "preview": "dunning.cli.preview:preview",
+    "start": "dunning.cli.operating:start",
+    "show": "dunning.cli.operating:show",
+    "list": "dunning.cli.operating:list_",
+    "attempts": "dunning.cli.operating:attempts",
+    "events": "dunning.cli.operating:events",
+    "notices": "dunning.cli.operating:notices",
+    "explain": "dunning.cli.operating:explain",
+    "cancel": "dunning.cli.steering:cancel",
+    "restore": "dunning.cli.steering:restore",
+    "pause": "dunning.cli.steering:pause",
+    "resume": "dunning.cli.steering:resume",
+    "defer": "dunning.cli.steering:defer",
+    "charge": "dunning.cli.steering:charge",
+    "retry-now": "dunning.cli.steering:retry_now",
+    "update-payment-method": "dunning.cli.steering:update_payment_method",
+    "skip-cycle": "dunning.cli.steering:skip_cycle",
+    "set-policy": "dunning.cli.steering:set_policy",
+    "mark-fixed": "dunning.cli.steering:mark_fixed",
+    "reinstate": "dunning.cli.steering:reinstate",
+    "clock": "dunning.cli.clock:app",
+    "ledger": "dunning.cli.operating:ledger_app",
+    "doctor": "dunning.cli.doctor:doctor",
 }
 """Name -> where it is: a function, or a `typer.Typer` with commands of its own. The order is the order of the help."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -15,10 +14,10 @@ from typing import Annotated
 
 import httpx
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from dunning.cli.shared import console
 from dunning.client import DunningClient, connect
 from dunning.demo.golden import Golden, read_golden
 from dunning.demo.judging import by_obligation, differences, recovered_and_lost
@@ -27,7 +26,6 @@ from dunning.domain.base import Value
 from dunning.domain.money import format_amount
 from dunning.domain.preview import Foretold
 from dunning.domain.script import Script
-from dunning.errors import DunningError
 from dunning.importing import Entry, read_subscriptions
 from dunning.ledger import Ledger
 from dunning.stack import Stack
@@ -36,10 +34,20 @@ from dunning.stack.places import checkout
 AT_ONCE = 8
 """Subscriptions that live at the same time; a machine with two cores is busy then."""
 
-WIDTH = 150
-"""Columns where the output is not a terminal, so that nothing is cut in a log."""
 
-console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
+def dev() -> None:
+    """Start the development stack at its fixed addresses and leave it running until Ctrl-C."""
+
+    async def work() -> None:
+        async with Stack.start(ports="fixed") as stack:
+            console.print("The development stack is up. Export these to use the other commands:\n")
+            for name, value in sorted(stack.env.items()):
+                if name.startswith(("DUNNING_", "TEMPORAL_")) and "SECRET" not in name:
+                    console.print(f"export {name}={value}", highlight=False, soft_wrap=True)
+            console.print(f"\nTemporal UI: {_ui(stack)}   mails: {stack.urls.get('mail')}   Ctrl-C ends it.")
+            await stack.wait()
+
+    asyncio.run(work())
 
 
 class Story(Value):
@@ -54,16 +62,11 @@ class Story(Value):
 def demo(
     keep: Annotated[bool, typer.Option("--keep", help="leave the stack running and print its addresses")] = False,
     only: Annotated[str, typer.Option("--only", help="comma-separated ids of the portfolio")] = "",
-    portfolio: Annotated[Path | None, typer.Option("--portfolio", help="another portfolio, with its golden file")] = None,
+    portfolio: Annotated[Path | None, typer.Option("--portfolio", help="another one, with its golden file")] = None,
 ) -> None:
     """Run the portfolio on a real Temporal server and compare it with its preview and golden instants."""
     file = portfolio or checkout() / "examples" / "portfolio.csv"
-    try:
-        code = asyncio.run(_demo(file, keep=keep, only={o for o in only.split(",") if o}))
-    except DunningError as refused:
-        console.print(f"[red]{refused}[/red]")
-        code = 4
-    raise typer.Exit(code)
+    raise typer.Exit(asyncio.run(_demo(file, keep=keep, only={o for o in only.split(",") if o})))
 
 
 async def _demo(file: Path, *, keep: bool, only: set[str]) -> int:
@@ -108,9 +111,7 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
         os.environ.update(before)
 
 
-async def _live_all(
-    entries: list[Entry], golden: dict[str, Golden], stack: Stack, now: datetime
-) -> list[Story]:
+async def _live_all(entries: list[Entry], golden: dict[str, Golden], stack: Stack, now: datetime) -> list[Story]:
     ledger = await Ledger.open(stack.env["DUNNING_LEDGER_URL"], pool_size=AT_ONCE)
     dunning = DunningClient(await connect(), ledger)
     slots = asyncio.Semaphore(AT_ONCE)
@@ -137,9 +138,7 @@ async def _live(
     if given is None:
         raise RuntimeError("entries with faults do not get here")
     foretold = foretell(given, script, now=now, cycles=golden.cycles)
-    living = Living(
-        dunning, sandbox, given, script, now=now, cycles=golden.cycles, on_step=lambda _: None
-    )
+    living = Living(dunning, sandbox, given, script, now=now, cycles=golden.cycles, on_step=lambda _: None)
     lived = await living.live()
     faults = differences(lived, foretold, golden, now + timedelta(hours=2))
     return Story(foretold=foretold, lived=lived, golden=golden, faults=tuple(faults))

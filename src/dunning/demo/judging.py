@@ -41,8 +41,9 @@ def _against_golden(lived: Lived, golden: Golden, anchor: datetime) -> list[str]
     have = {_short(o): [a.planned_at for a in rows] for o, rows in by_obligation(lived.attempts).items()}
     for obligation in sorted(set(have) | set(golden.attempts)):
         want = [instant(words, anchor) for words in golden.attempts.get(obligation, ())]
-        if have.get(obligation, []) != want:
-            found.append(f"golden: obligation {obligation}: wanted {_list(want)}, was {_list(have.get(obligation, []))}")
+        was = have.get(obligation, [])
+        if was != want:
+            found.append(f"golden: obligation {obligation}: wanted {_list(want)}, was {_list(was)}")
     if lived.status != golden.status:
         found.append(f"golden: status: wanted {golden.status}, was {lived.status}")
     return found
@@ -70,15 +71,10 @@ def _against_preview(lived: Lived, foretold: Foretold) -> list[str]:
 
 def _money(lived: Lived, golden: Golden) -> list[str]:
     """No obligation is paid twice, none that must be paid is missing."""
-    paid = Counter(
-        _short(str(c["obligation"] or "1")) for c in lived.charges if c["status"] == "succeeded"
-    )
+    paid = Counter(_short(str(c["obligation"] or "1")) for c in lived.charges if c["status"] == "succeeded")
     found = [f"money: obligation {o} was charged successfully {n} times" for o, n in paid.items() if n > 1]
-    for obligation in golden.paid:
-        if paid[obligation] != 1:
-            found.append(f"money: obligation {obligation} must be paid once, was {paid[obligation]} times")
-    for obligation in set(paid) - set(golden.paid):
-        found.append(f"money: obligation {obligation} must not be paid")
+    found += [f"money: obligation {o} must be paid once, was {paid[o]} times" for o in golden.paid if paid[o] != 1]
+    found += [f"money: obligation {o} must not be paid" for o in set(paid) - set(golden.paid)]
     keys = Counter(c["key"] for c in lived.charges if c["key"])
     found.extend(f"money: key {key} was sent {n} times" for key, n in keys.items() if n > 1)
     return found

@@ -70,6 +70,10 @@ def _mandate_not_created(step: Step, fact: facts.MandateNotCreated) -> None:
     lifecycle.fail(step, fact.because)
 
 
+def _mandate_read(step: Step, fact: facts.MandateRead) -> None:
+    step.set(mandate_looks=step.s.mandate_looks + 1)
+
+
 def _mandate_authorized(step: Step, fact: facts.MandateAuthorized) -> None:
     if step.s.status is not _S.REQUIRES_ACTION:
         if step.s.is_ended:
@@ -146,8 +150,7 @@ def _payment_observed(step: Step, fact: facts.PaymentObserved) -> None:
     matching = [
         o
         for o in step.s.obligations
-        if (o.is_open or o.status is CycleStatus.FAILED)
-        and (o.amount, o.currency) == (fact.amount, fact.currency)
+        if (o.is_open or o.status is CycleStatus.FAILED) and (o.amount, o.currency) == (fact.amount, fact.currency)
     ]
     if not matching:
         step.attend(f"a payment of {fact.amount} {fact.currency} matches nothing that is owed")
@@ -187,8 +190,7 @@ def _method_updated(step: Step, fact: facts.MethodUpdated) -> None:
 
 def _method_lost(step: Step, fact: facts.MethodLost) -> None:
     methods = tuple(
-        m.but(verdict="ACTION", verdict_code="method_lost") if m.token == fact.token else m
-        for m in step.s.methods
+        m.but(verdict="ACTION", verdict_code="method_lost") if m.token == fact.token else m for m in step.s.methods
     )
     step.set(methods=methods)
 
@@ -326,6 +328,7 @@ _HANDLERS: dict[str, Callable[[Step, Any], None]] = {
     "heard": _heard,
     "mandate_created": _mandate_created,
     "mandate_not_created": _mandate_not_created,
+    "mandate_read": _mandate_read,
     "mandate_authorized": _mandate_authorized,
     "mandate_failed": _mandate_failed,
     "mandate_ended": _mandate_ended,

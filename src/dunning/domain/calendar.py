@@ -203,11 +203,15 @@ class Calendar(Value):
     def deferred(self, number: int, days: int) -> Calendar:
         """Cycle `number` moves by `days` and the calendar is anchored there. SPEC 5, defer.
 
-        With `on` only that instant moves; the next number stands at the first listed instant after it.
+        With `on` only that instant moves; the next number stands at the first listed instant after it. A first
+        payment alone moves as well where re-anchoring would bring cycle 2 forward.
         """
         at = self.due(number) + timedelta(days=days)
         if self.on is None:
-            return self._anchored(at, number, index=0)
+            anchored = self._anchored(at, number, index=0)
+            is_first = number == 1 and self.immediate_at is not None
+            is_sooner = is_first and anchored.due(2) < self.due(2)
+            return self.but(immediate_at=at) if is_sooner else anchored
         following = max(self.k + number + 1 - self.n0, self._first_index(at, inclusive=False))
         others = tuple(m for m in self.moved if m.number == number - 1)
         return self.but(k=following, n0=number + 1, moved=(*others, Moved(number=number, at=at)))

@@ -38,7 +38,7 @@ def open_obligation(step: Step, obligation: Obligation, trigger: Trigger, becaus
 
 
 def plan_now(
-    step: Step, obligation: Obligation, trigger: Trigger, fact: CycleFact, at: datetime, method: MethodState
+    step: Step, obligation: Obligation, trigger: Trigger, fact: CycleFact, *, at: datetime, method: MethodState
 ) -> None:
     """Plan an attempt at once, outside the ladder: a new method, a backup, a person's try."""
     planned = PlannedAttempt(
@@ -207,18 +207,16 @@ def _outage(step: Step, obligation: Obligation, attempt: Attempt, outcome: Outco
     delay = planning.backoff(planning.OUTAGE_DELAYS, planning.OUTAGE_CAP, attempt.tries - 1)
     if outcome.retry_after_seconds is not None:
         delay = max(delay, timedelta(seconds=outcome.retry_after_seconds))
-    _again(step, obligation, attempt, CycleFact.OUTAGE, outcome.at + delay, attempt.tries)
+    _again(step, obligation, attempt, CycleFact.OUTAGE, at=outcome.at + delay, tries=attempt.tries)
 
 
 def _deferred(step: Step, obligation: Obligation, attempt: Attempt, outcome: Outcome) -> None:
     """No slot was free: nothing was claimed, the same attempt waits. SPEC 13, 14."""
     until = outcome.until or outcome.at + timedelta(minutes=1)
-    _again(step, obligation, attempt, CycleFact.DEFERRED, until, attempt.tries - 1)
+    _again(step, obligation, attempt, CycleFact.DEFERRED, at=until, tries=attempt.tries - 1)
 
 
-def _again(
-    step: Step, obligation: Obligation, attempt: Attempt, fact: CycleFact, at: datetime, tries: int
-) -> None:
+def _again(step: Step, obligation: Obligation, attempt: Attempt, fact: CycleFact, *, at: datetime, tries: int) -> None:
     """The same attempt, under the same number and key, at `at`."""
     planned = PlannedAttempt(
         trigger=attempt.trigger,
@@ -296,9 +294,7 @@ def _declined(step: Step, obligation: Obligation, attempt: Attempt, outcome: Out
 
 
 def _judge(step: Step, token: str, verdict: DeclineClass, code: str | None) -> None:
-    methods = tuple(
-        m.but(verdict=verdict, verdict_code=code) if m.token == token else m for m in step.s.methods
-    )
+    methods = tuple(m.but(verdict=verdict, verdict_code=code) if m.token == token else m for m in step.s.methods)
     step.set(methods=methods)
 
 
@@ -364,7 +360,7 @@ def _ask_for_method(step: Step, obligation: Obligation, attempt: Attempt, fact: 
         obligation = step.move(obligation, _prove(obligation, CycleFact.DECLINED_RETRYABLE))
         fall_due(step, obligation, needs_customer=False)
         at = planning.effective_at(attempt)
-        plan_now(step, step.s.obligation(obligation.id), Trigger.BACKUP, CycleFact.METHOD_UPDATED, at, backup)
+        plan_now(step, step.s.obligation(obligation.id), Trigger.BACKUP, CycleFact.METHOD_UPDATED, at=at, method=backup)
         return
     obligation = step.move(obligation, _prove(obligation, fact))
     fall_due(step, obligation, needs_customer=True)
@@ -381,7 +377,7 @@ def _try_kept_method(step: Step, obligation: Obligation) -> None:
     obligation = step.put(obligation, kept_method=None)
     if method is not None and method.is_usable(step.now):
         trigger = Trigger.PAYMENT_METHOD_UPDATED
-        plan_now(step, obligation, trigger, CycleFact.METHOD_UPDATED, step.now, method)
+        plan_now(step, obligation, trigger, CycleFact.METHOD_UPDATED, at=step.now, method=method)
 
 
 def _decline_again(step: Step, obligation: Obligation) -> None:

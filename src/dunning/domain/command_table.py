@@ -90,9 +90,7 @@ COMMAND_TABLE: Mapping[str, Mapping[SubscriptionStatus, str]] = {
     },
     "set_policy": {
         **_ENDED,
-        **_row(
-            _S.REQUIRES_ACTION, _S.ACTIVATING, _S.ACTIVE, _S.PAST_DUE, _S.ON_HOLD, _S.PAUSED, _S.CANCELED
-        ),
+        **_row(_S.REQUIRES_ACTION, _S.ACTIVATING, _S.ACTIVE, _S.PAST_DUE, _S.ON_HOLD, _S.PAUSED, _S.CANCELED),
     },
     "mark_fixed": {
         **_ENDED,

@@ -26,6 +26,7 @@ class Do(StrEnum):
     CREATE_MANDATE = "create_mandate"
     CHARGE = "charge"
     LOOK_UP = "look_up"
+    READ_MANDATE = "read_mandate"
     RAISE_ATTENTION = "raise_attention"
     ACTIVATE = "activate"
     TIME_OUT_ACTIVATION = "time_out_activation"
@@ -105,12 +106,14 @@ def _activation(state: State) -> Iterator[Decision]:
         if state.mandate_link is None and state.reference is None:
             at = state.mandate_wait_until or state.created_at
             yield Decision(do=Do.CREATE_MANDATE, at=at, because="the customer has to authorise charging")
+        else:
+            age = planning.age_of_look(planning.MANDATE_LOOKS, planning.MANDATE_CAP, state.mandate_looks)
+            because = "the customer may have authorised charging without a message reaching us"
+            yield Decision(do=Do.READ_MANDATE, at=state.created_at + age, because=because)
         limit = state.created_at + timedelta(days=state.terms.activation_timeout_days)
         if state.mandate_expires_at is not None:
             limit = min(limit, state.mandate_expires_at)
-        yield Decision(
-            do=Do.TIME_OUT_ACTIVATION, at=limit, because="the mandate link was not completed in time"
-        )
+        yield Decision(do=Do.TIME_OUT_ACTIVATION, at=limit, because="the mandate link was not completed in time")
     if state.status is SubscriptionStatus.ACTIVATING and state.open_cycle is None and not state.unsettled:
         yield Decision(do=Do.ACTIVATE, at=state.latest, because="the mandate is authorised")
 
@@ -123,9 +126,7 @@ def _collection(state: State, obligation: Obligation) -> Iterator[Decision]:
         yield from _clearing(obligation)
         return
     if obligation.next is not None:
-        yield Decision(
-            do=Do.CHARGE, at=obligation.next.at, because=obligation.next.because, obligation=obligation.id
-        )
+        yield Decision(do=Do.CHARGE, at=obligation.next.at, because=obligation.next.because, obligation=obligation.id)
     if obligation.status is CycleStatus.ATTEMPTING:
         return
     is_in_grace = obligation.is_cycle and state.status is SubscriptionStatus.PAST_DUE
@@ -150,19 +151,13 @@ def _clearing(obligation: Obligation) -> Iterator[Decision]:
         because = "the outcome is unclear: asking the provider, never charging again blindly"
         attention_at = attempt.unclear_since + planning.ATTENTION_AFTER
         if UNCLEAR_FLAG not in obligation.flagged:
-            yield Decision(
-                do=Do.RAISE_ATTENTION, at=attention_at, because=UNCLEAR_FLAG, obligation=obligation.id
-            )
+            yield Decision(do=Do.RAISE_ATTENTION, at=attention_at, because=UNCLEAR_FLAG, obligation=obligation.id)
     else:
         age = planning.age_of_look(planning.PENDING_LOOKS, planning.PENDING_CAP, attempt.looks)
         because = "the provider has not settled the payment yet: asking it"
     if obligation.window_end is not None and WINDOW_FLAG not in obligation.flagged:
-        yield Decision(
-            do=Do.RAISE_ATTENTION, at=obligation.window_end, because=WINDOW_FLAG, obligation=obligation.id
-        )
-    yield Decision(
-        do=Do.LOOK_UP, at=attempt.unclear_since + age, because=because, obligation=obligation.id
-    )
+        yield Decision(do=Do.RAISE_ATTENTION, at=obligation.window_end, because=WINDOW_FLAG, obligation=obligation.id)
+    yield Decision(do=Do.LOOK_UP, at=attempt.unclear_since + age, because=because, obligation=obligation.id)
 
 
 UNCLEAR_FLAG = "the outcome of an attempt has been unclear for an hour"

@@ -33,6 +33,12 @@ class MandateNotCreated(Value):
     retry_at: datetime | None = None
 
 
+class MandateRead(Value):
+    """The provider was asked where the authorisation stands, and nothing has changed."""
+
+    fact: Literal["mandate_read"] = "mandate_read"
+
+
 class MandateAuthorized(Value):
     """The customer authorised charging."""
 
@@ -166,6 +172,7 @@ class MandateGivenBack(Value):
 Fact = Annotated[
     MandateCreated
     | MandateNotCreated
+    | MandateRead
     | MandateAuthorized
     | MandateFailed
     | MandateEnded

@@ -93,9 +93,7 @@ def skip_cycle(step: Step, because: str) -> None:
 # --- paid ------------------------------------------------------------------------------------------
 
 
-def close_paid(
-    step: Step, obligation: Obligation, fact: CycleFact, paid_at: datetime, attempt: Attempt | None
-) -> None:
+def close_paid(step: Step, obligation: Obligation, fact: CycleFact, paid_at: datetime, attempt: Attempt | None) -> None:
     """The obligation is paid: access, events, notices, and the next due instant where it was on hold."""
     was = step.s.status
     had_failed = obligation.past_due_since is not None
@@ -181,9 +179,7 @@ def give_up(step: Step, obligation: Obligation, because: str) -> None:
     if not obligation.is_cycle:
         telling.tell_gave_up(step, obligation)
         return
-    step.emit(
-        EventType.CYCLE_FAILED, cycle=obligation.number, amount=obligation.amount, because=because
-    )
+    step.emit(EventType.CYCLE_FAILED, cycle=obligation.number, amount=obligation.amount, because=because)
     step.set(past_due_since=None)
     if step.s.status is _S.CANCELED:
         step.turn(SubscriptionFact.CYCLE_CLOSED_UNPAID)

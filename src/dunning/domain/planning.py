@@ -28,6 +28,10 @@ PENDING_LOOKS = tuple(timedelta(hours=h) for h in (1, 2, 6, 12))
 PENDING_CAP = timedelta(hours=12)
 """A pending result is asked for at these ages, so that it is found even if every webhook is lost."""
 
+MANDATE_LOOKS = tuple(timedelta(hours=h) for h in (1, 6, 24))
+MANDATE_CAP = timedelta(hours=24)
+"""A mandate link is asked for at these ages, so that its completion is seen even if every webhook is lost."""
+
 ABSENT_AFTER = timedelta(hours=24)
 """An attempt that a look-up has not found for so long is closed as absent. SPEC 13."""
 

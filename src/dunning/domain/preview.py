@@ -164,6 +164,8 @@ class Walk:
             self._take(facts.MandateGivenBack())
         elif decision.do is Do.CREATE_MANDATE:
             self._create_mandate()
+        elif decision.do is Do.READ_MANDATE:
+            self._take(facts.MandateRead())
 
     def _create_mandate(self) -> None:
         self._take(facts.MandateCreated(reference="preview", link="preview"))
@@ -177,7 +179,7 @@ class Walk:
         if self._script.mandate == "fail":
             self._take(facts.MandateFailed(at=at))
         else:
-            self._take(facts.MandateAuthorized(at=at, method_token="preview"))
+            self._take(facts.MandateAuthorized(at=at, reference="preview"))
 
     def _charge(self, obligation_id: str) -> None:
         self._take(facts.AttemptStarted(obligation=obligation_id))
@@ -227,9 +229,7 @@ class Walk:
         kind = attempt.outcome.kind if attempt.outcome is not None else OutcomeKind.UNKNOWN
         outcome = self._outcome(then) if self.now >= settles_at else Outcome(kind=kind, at=self.now)
         self._take(
-            facts.AttemptConcluded(
-                obligation=obligation_id, number=attempt.number, outcome=outcome, is_look_up=True
-            )
+            facts.AttemptConcluded(obligation=obligation_id, number=attempt.number, outcome=outcome, is_look_up=True)
         )
 
 

@@ -39,7 +39,7 @@ class ScriptedAction(Value):
         """When, in business time."""
         if self.at.startswith("+"):
             return created_at + parse_duration(self.at[1:])
-        return datetime.fromisoformat(self.at.replace("Z", "+00:00"))
+        return datetime.fromisoformat(self.at)
 
     def command(self, number: int, at: datetime) -> Command:
         """The command itself; its id is the script's own, its `requested_at` the instant."""

@@ -97,9 +97,9 @@ def obligation_words(obligation: Obligation) -> str:
 def details(state: State, decision: Decision | None, now: datetime) -> str:
     """The current details of a run, in Markdown."""
     granted = access(state, now)
+    price = format_amount(state.terms.amount, state.terms.currency)
     lines = [
-        f"**{state.status.value}** · {state.terms.description} · "
-        f"{format_amount(state.terms.amount, state.terms.currency)} via {state.terms.provider.value}",
+        f"**{state.status.value}** · {state.terms.description} · {price} via {state.terms.provider.value}",
         "",
         f"- **Access:** {'yes' if granted.is_granted else 'no'}"
         + (f", until {stamp(granted.until)}" if granted.until is not None else "")
@@ -111,13 +111,14 @@ def details(state: State, decision: Decision | None, now: datetime) -> str:
         lines.append("- **Next:** waiting for the customer, the provider or a command")
     for obligation in state.obligations:
         lines.extend(_obligation_lines(state, obligation))
-    for attention in state.attention[-3:]:
-        lines.append(f"- **Attention** ({stamp(attention.at)}): {attention.what}")
+    lines += [f"- **Attention** ({stamp(a.at)}): {a.what}" for a in state.attention[-3:]]
     return "\n".join(lines)
 
 
 def _obligation_lines(state: State, obligation: Obligation) -> list[str]:
-    head = f"- **{obligation_words(obligation).capitalize()}**, due {stamp(obligation.due_at)}: {obligation.status.value}"
+    head = (
+        f"- **{obligation_words(obligation).capitalize()}**, due {stamp(obligation.due_at)}: {obligation.status.value}"
+    )
     if obligation.window_end is not None:
         head += f", given up at the latest {stamp(obligation.window_end)}"
     lines = [head]
@@ -126,7 +127,9 @@ def _obligation_lines(state: State, obligation: Obligation) -> list[str]:
         code = attempt.outcome.raw_code if attempt.outcome is not None else None
         klass = attempt.outcome.klass if attempt.outcome is not None else None
         told = f" ({code}, {klass.value})" if code and klass is not None else ""
-        lines.append(f"  - {attempt.number}. {attempt_words(state, attempt)}, {stamp(attempt.planned_at)}: {came_to}{told}")
+        lines.append(
+            f"  - {attempt.number}. {attempt_words(state, attempt)}, {stamp(attempt.planned_at)}: {came_to}{told}"
+        )
     return lines
 
 
@@ -141,6 +144,7 @@ _LABELS = {
     Do.GIVE_UP: "give up",
     Do.END_GRACE: "grace ends",
     Do.TIME_OUT_ACTIVATION: "mandate link expires",
+    Do.READ_MANDATE: "ask whether the mandate link was completed",
     Do.CREATE_MANDATE: "create the mandate link",
     Do.END_PAUSE: "pause ends",
     Do.SKIP_CYCLE: "cycle skipped",

@@ -175,6 +175,7 @@ class State(Value):
     reference: str | None = None
     mandate_link: str | None = None
     mandate_tries: int = 0
+    mandate_looks: int = 0
     mandate_wait_until: datetime | None = None
     mandate_expires_at: datetime | None = None
     is_mandate_ended: bool = False

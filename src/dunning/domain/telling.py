@@ -66,9 +66,7 @@ def _is_told(step: Step, number: int) -> bool:
     return chosen is None or number in chosen
 
 
-def _plan(
-    step: Step, occasion: Occasion, obligation: Obligation, because: str, facts: dict[str, str | int]
-) -> None:
+def _plan(step: Step, occasion: Occasion, obligation: Obligation, because: str, facts: dict[str, str | int]) -> None:
     state = step.s
     channels = state.terms.notifications.get(occasion, ())
     if not channels:

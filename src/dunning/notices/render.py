@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 import yaml
 from babel.dates import format_datetime
 from babel.numbers import format_currency
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from dunning.domain.base import Value
 from dunning.domain.messages import PlannedNotice
@@ -67,7 +67,7 @@ def _pages() -> Environment:
     # Autoescape for HTML only: plain text must not show entities.
     return Environment(
         loader=FileSystemLoader(_HERE / "templates"),
-        autoescape=lambda name: name is not None and ".html" in name,
+        autoescape=select_autoescape(enabled_extensions=("html.j2",), default_for_string=True),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
