@@ -67,7 +67,7 @@ class SubscriptionWorkflow(Shell):
                 await self._carry_out(decision)
                 continue
             await self._record()
-            if self._is_time_for_a_new_run():
+            if self._is_over() or self._is_time_for_a_new_run():
                 return
             self._show(decision)
             await self._wait_until(decision)
