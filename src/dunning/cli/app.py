@@ -16,15 +16,18 @@ from dunning.cli.exits import Ended
 
 _COMMANDS = {
     "demo": "dunning.cli.demo:demo",
-    "dev": "dunning.cli.demo:dev",
+    "dev": "dunning.cli.dev:dev",
+    "doctor": "dunning.cli.doctor:doctor",
     "preview": "dunning.cli.preview:preview",
-    "start": "dunning.cli.operating:start",
-    "show": "dunning.cli.operating:show",
-    "list": "dunning.cli.operating:list_",
-    "attempts": "dunning.cli.operating:attempts",
-    "events": "dunning.cli.operating:events",
-    "notices": "dunning.cli.operating:notices",
-    "explain": "dunning.cli.operating:explain",
+    "start": "dunning.cli.starting:start",
+    "list": "dunning.cli.showing:list_",
+    "show": "dunning.cli.showing:show",
+    "attempts": "dunning.cli.showing:attempts",
+    "events": "dunning.cli.showing:events",
+    "notices": "dunning.cli.showing:notices",
+    "explain": "dunning.cli.explain:explain",
+    "clock": "dunning.cli.clock:clock",
+    "ledger": "dunning.cli.ledger:ledger",
     "cancel": "dunning.cli.steering:cancel",
     "restore": "dunning.cli.steering:restore",
     "pause": "dunning.cli.steering:pause",
@@ -37,9 +40,6 @@ _COMMANDS = {
     "set-policy": "dunning.cli.steering:set_policy",
     "mark-fixed": "dunning.cli.steering:mark_fixed",
     "reinstate": "dunning.cli.steering:reinstate",
-    "clock": "dunning.cli.clock:app",
-    "ledger": "dunning.cli.operating:ledger_app",
-    "doctor": "dunning.cli.doctor:doctor",
 }
 """Name -> where it is: a function, or a `typer.Typer` with commands of its own. The order is the order of the help."""
 
@@ -59,7 +59,9 @@ class Commands(Ended):
         module, _, attribute = place.partition(":")
         found = getattr(importlib.import_module(module), attribute)
         if isinstance(found, typer.Typer):
-            return get_command(found)
+            group = get_command(found)
+            group.name = cmd_name
+            return group
         alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
         alone.command(cmd_name)(found)
         return get_command(alone)

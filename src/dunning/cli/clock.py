@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import httpx
 import typer
@@ -22,6 +23,8 @@ from dunning.errors import Fault, InvalidInput, NotFound
 from dunning.testclock import TestClock, require_development_server
 
 clock = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+T = TypeVar("T")
 
 LONGEST = timedelta(days=3660)
 
@@ -102,7 +105,7 @@ async def _move(
     return {"from": instant(start), "to": instant(await moved.now()), "status": state.status.value, "steps": steps}
 
 
-async def _asked(answer: Any, subscription: str) -> Any:
+async def _asked(answer: Awaitable[T], subscription: str) -> T:
     try:
         return await answer
     except RPCError as error:
