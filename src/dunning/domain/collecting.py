@@ -397,11 +397,8 @@ def fall_due(step: Step, obligation: Obligation, *, needs_customer: bool) -> Non
         past_due_since=obligation.past_due_since or step.now,
         limit=obligation.limit or lifecycle.next_due_after(state, obligation, obligation.first_at or step.now),
     )
-    obligation = step.put(
-        obligation,
-        window_end=planning.window_end(state, obligation),
-        grace_ends_at=planning.grace_end(state, obligation) if obligation.is_cycle else None,
-    )
+    window = planning.window_of(state, obligation)
+    obligation = step.put(obligation, window_end=window.end, grace_ends_at=window.grace_ends_at)
     if obligation.is_cycle and state.status in (SubscriptionStatus.ACTIVE, SubscriptionStatus.CANCELED):
         step.turn(SubscriptionFact.CYCLE_PAST_DUE)
         step.set(past_due_since=state.past_due_since or step.now)

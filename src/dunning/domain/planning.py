@@ -5,13 +5,25 @@ The arithmetic of single instants is in `ladder`; this module chooses which inst
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from dunning.domain.attempts import BASE_TRIGGERS, COUNTED_TRIGGERS, Attempt, OutcomeKind, Trigger
 from dunning.domain.base import Value
-from dunning.domain.ladder import Base, effective_base, rung_instant, spread_of
+from dunning.domain.ladder import (
+    Base,
+    Planned,
+    PlannedRung,
+    Rung,
+    effective_base,
+    remaining_plan,
+    rung_instant,
+    rungs_of,
+    spread_of,
+)
 from dunning.domain.state import DroppedRung, MethodState, Obligation, PlannedAttempt, State
+from dunning.domain.tables import SubscriptionStatus
+from dunning.domain.window import Window, recovery_window
 
 TECHNICAL_DELAYS = (timedelta(hours=1), timedelta(hours=4), timedelta(hours=12))
 """After a technical answer: each counted from the answer before it, three for one rung. SPEC 7."""
@@ -38,11 +50,6 @@ ABSENT_AFTER = timedelta(hours=24)
 ATTENTION_AFTER = timedelta(hours=1)
 """An outcome that is unclear for so long is shown to a person. SPEC 13."""
 
-NO_RUNG_WINDOW = timedelta(days=3)
-"""The recovery window when no rung is kept. SPEC 8."""
-
-ZERO = timedelta(0)
-
 
 class Plan(Value):
     """The next attempt (or None), and the rungs that fell away on the way to it."""
@@ -58,7 +65,7 @@ def spread(state: State) -> timedelta:
 
 def effective_at(attempt: Attempt) -> datetime:
     """The planned instant, or the actual one if it ran 12 hours late or more. SPEC 6."""
-    return effective_base(_base(attempt, ZERO))
+    return effective_base(_base(attempt))
 
 
 def usable_method(state: State, at: datetime) -> MethodState | None:
@@ -83,7 +90,8 @@ def untried_backup(state: State, obligation: Obligation, at: datetime) -> Method
 def ladder_anchor(state: State, due_at: datetime) -> datetime:
     """The instant whose UTC time of day the ladder keeps. SPEC 6."""
     if state.terms.retry.anchor == "last_success" and state.last_success_at is not None:
-        return state.last_success_at
+        # Without the spread: every instant is spread anew, and must not drift from cycle to cycle.
+        return state.last_success_at - spread(state)
     return state.authorized_at or due_at
 
 
@@ -113,47 +121,41 @@ def next_rung(state: State, obligation: Obligation, now: datetime, method: Metho
     A rung is dropped when its instant passed while we waited, or when it lies outside the recovery window.
     """
     base = base_attempt(obligation)
-    terms = state.terms
-    if base is None or counted_attempts(obligation) >= terms.retry.attempts_allowed:
+    if base is None or counted_attempts(obligation) >= state.terms.retry.attempts_allowed:
         return Plan(next=None)
+    window = window_of(state, obligation)
+    kept = {rung.index for rung in window.kept}
+    outside = {rung.index: rung.because for rung in window.dropped}
     dropped: list[DroppedRung] = []
-    for index, days in enumerate(terms.retry.days, start=1):
-        if index in obligation.gone:
+    for rung in rungs_of(state.terms.retry.days):
+        if rung.index in obligation.gone or rung.days <= base.rung_days:
             continue
-        planned = _rung(state, obligation, base, days, now)
-        because = _why_dropped(rung_limit(state, obligation), planned.at, now)
-        if because is not None:
-            dropped.append(DroppedRung(rung=index, days=days, at=planned.at, because=because))
-            continue
-        return Plan(next=_ladder_attempt(obligation, index, days, planned, method), dropped=tuple(dropped))
+        planned = rung_instant(
+            _base(base),
+            rung.days,
+            _anchor(obligation),
+            not_before=_advised(obligation),
+            others=_others(obligation, base),
+            spread=spread(state),
+        )
+        if planned.at >= now and rung.index in kept:
+            return Plan(next=_ladder_attempt(obligation, rung, planned, method), dropped=tuple(dropped))
+        because = "its instant passed while waiting" if planned.at < now else outside.get(rung.index, "")
+        dropped.append(DroppedRung(rung=rung.index, days=rung.days, at=planned.at, because=because))
     return Plan(next=None, dropped=tuple(dropped))
 
 
-class _Rung(Value):
-    at: datetime
-    not_before: datetime | None
-    because: str
+def _anchor(obligation: Obligation) -> datetime:
+    return obligation.anchor or obligation.due_at
 
 
-def _rung(state: State, obligation: Obligation, base: Attempt, days: int, now: datetime) -> _Rung:
-    shift = spread(state)
-    others = [
-        a.started_at - shift
+def _others(obligation: Obligation, base: Attempt) -> list[datetime]:
+    """When attempts ran that are no base: a rung keeps a day's distance from them. SPEC 6."""
+    return [
+        a.started_at
         for a in obligation.attempts
-        if a.started_at is not None and a is not base and not _is_base(a)
+        if a.started_at is not None and a is not base and not (a.trigger in BASE_TRIGGERS and a.retry_of is None)
     ]
-    planned = rung_instant(
-        _base(base, shift),
-        days,
-        obligation.anchor or obligation.due_at,
-        not_before=_advised(obligation),
-        others=others,
-    )
-    return _Rung(at=planned.at + shift, not_before=planned.not_before, because=planned.because)
-
-
-def _is_base(attempt: Attempt) -> bool:
-    return attempt.trigger in BASE_TRIGGERS and attempt.retry_of is None
 
 
 def _advised(obligation: Obligation) -> datetime | None:
@@ -163,94 +165,67 @@ def _advised(obligation: Obligation) -> datetime | None:
     return last.outcome.at + timedelta(seconds=last.outcome.retry_after_seconds)
 
 
-def _base(attempt: Attempt, shift: timedelta) -> Base:
+def _base(attempt: Attempt) -> Base:
     ran = attempt.started_at or attempt.planned_at
-    return Base(planned_at=attempt.planned_at - shift, ran_at=ran - shift, days=attempt.rung_days)
+    return Base(planned_at=attempt.planned_at, ran_at=ran, days=attempt.rung_days)
 
 
-def _why_dropped(limit: datetime | None, at: datetime, now: datetime) -> str | None:
-    if at < now:
-        return "its instant passed while waiting"
-    if limit is not None and at >= limit:
-        return f"it lies outside the recovery window, which ends {limit:%Y-%m-%d %H:%M} UTC"
-    return None
-
-
-def _ladder_attempt(
-    obligation: Obligation, index: int, days: int, planned: _Rung, method: MethodState
-) -> PlannedAttempt:
+def _ladder_attempt(obligation: Obligation, rung: Rung, planned: Planned, method: MethodState) -> PlannedAttempt:
     return PlannedAttempt(
         trigger=Trigger.LADDER,
         planned_at=planned.at,
         not_before=planned.not_before,
-        rung=index,
-        rung_days=days,
+        rung=rung.index,
+        rung_days=rung.days,
         number=next_number(obligation),
         method=method.token,
         because=planned.because,
     )
 
 
-def projected_rungs(state: State, obligation: Obligation) -> tuple[DroppedRung, ...]:
-    """Where every rung after the base falls if each attempt runs on plan; the reason says kept or not."""
+def window_of(state: State, obligation: Obligation) -> Window:
+    """The recovery window as it stands now; it moves with the last rung. SPEC 8.
+
+    An on-demand charge has its own ladder and nothing else: no grace, no hold, not cut by the next due.
+    """
+    terms = state.terms
+    is_cycle = obligation.is_cycle
+    return recovery_window(
+        due_at=obligation.due_at,
+        rungs=(*_ran(obligation), *_ahead(state, obligation)),
+        first_attempt_at=obligation.first_at,
+        grace_days=terms.grace_days if is_cycle else None,
+        hold_days=terms.hold_days if is_cycle else None,
+        next_due_at=obligation.limit,
+        on_hold=is_cycle and state.status is SubscriptionStatus.ON_HOLD,
+    )
+
+
+def _ran(obligation: Obligation) -> Iterator[PlannedRung]:
+    for attempt in obligation.attempts:
+        if attempt.trigger is Trigger.LADDER and attempt.retry_of is None and attempt.rung is not None:
+            yield PlannedRung(
+                index=attempt.rung, days=attempt.rung_days, at=attempt.planned_at, because=attempt.because
+            )
+
+
+def _ahead(state: State, obligation: Obligation) -> tuple[PlannedRung, ...]:
     base = base_attempt(obligation)
     if base is None:
-        return ()
-    shift = spread(state)
-    anchor = obligation.anchor or obligation.due_at
-    found: list[DroppedRung] = []
-    at_base = _base(base, shift)
-    for index, days in enumerate(state.terms.retry.days, start=1):
-        if days <= base.rung_days:
-            continue
-        advised = _advised(obligation) if not found else None
-        at = rung_instant(at_base, days, anchor, not_before=advised).at
-        at_base = Base(planned_at=at, ran_at=at, days=days)
-        found.append(DroppedRung(rung=index, days=days, at=at + shift, because=""))
-    return tuple(found)
-
-
-def grace_end(state: State, obligation: Obligation) -> datetime | None:
-    """When access ends while the cycle is unpaid; None without grace and hold. SPEC 8."""
-    terms = state.terms
-    if terms.grace_days is None and terms.hold_days is None:
-        return None
-    end = obligation.due_at + timedelta(days=terms.grace_days or 0)
-    return min(end, obligation.limit) if obligation.limit is not None else end
-
-
-def window_end(state: State, obligation: Obligation) -> datetime:
-    """When the cycle is given up at the latest. SPEC 8, "recovery window"."""
-    terms = state.terms
-    grace = grace_end(state, obligation)
-    if grace is not None:
-        full = obligation.due_at + timedelta(days=(terms.grace_days or 0) + (terms.hold_days or 0))
-        is_hold_reached = bool(terms.hold_days) and (obligation.limit is None or grace < obligation.limit)
-        end = full if is_hold_reached else grace
-        on_that_date = [r.at for r in projected_rungs(state, obligation) if r.at.date() == end.date()]
-        return max([end, *on_that_date])
-    limit = obligation.limit
-    kept = [r.at for r in projected_rungs(state, obligation) if limit is None or r.at < limit]
-    base = base_attempt(obligation)
-    if kept:
-        end = max(kept)
-    elif base is not None and base.trigger is Trigger.LADDER:
-        end = base.planned_at
+        at = obligation.first_at or obligation.due_at
+        from_base = Base(planned_at=at, ran_at=at, days=0)
+        others: list[datetime] = []
     else:
-        end = (obligation.first_at or obligation.due_at) + NO_RUNG_WINDOW
-    return min(end, limit) if limit is not None else end
-
-
-def rung_limit(state: State, obligation: Obligation) -> datetime | None:
-    """No rung runs at or after this instant. SPEC 8: the next due instant, or the end of grace and hold."""
-    grace = grace_end(state, obligation)
-    if grace is None:
-        return obligation.limit
-    full = obligation.due_at + timedelta(days=(state.terms.grace_days or 0) + (state.terms.hold_days or 0))
-    is_hold_reached = bool(state.terms.hold_days) and (obligation.limit is None or grace < obligation.limit)
-    end_of_day = (full if is_hold_reached else grace).replace(hour=0, minute=0, second=0, microsecond=0)
-    end = end_of_day + timedelta(days=1)
-    return end if is_hold_reached or obligation.limit is None else min(end, obligation.limit)
+        from_base = _base(base)
+        others = _others(obligation, base)
+    return remaining_plan(
+        from_base,
+        rungs_of(state.terms.retry.days),
+        _anchor(obligation),
+        not_before=_advised(obligation),
+        others=others,
+        spread=spread(state),
+    )
 
 
 def technical_retry(obligation: Obligation, attempt: Attempt) -> PlannedAttempt | None:
