@@ -49,7 +49,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
     """A table; None is a dash, an instant is shown in UTC."""
     drawn = Table(title=title, title_justify="left")
     for column in columns:
-        drawn.add_column(column, overflow="fold")
+        drawn.add_column(column, overflow="fold", no_wrap="(UTC)" in column)
     for row in rows:
         drawn.add_row(*(text_of(cell) for cell in row))
     console().print(drawn)

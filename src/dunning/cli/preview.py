@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from dunning.cli.output import complain, print_json, say, table
-from dunning.cli.reading import fault_lines, read_file
+from dunning.cli.reading import fault_lines, machine_now, read_file
 from dunning.domain.declines import Classified, DeclineTable, classify
 from dunning.domain.foretelling import as_json
 from dunning.domain.money import format_amount
@@ -114,7 +114,7 @@ def _told(
     until: datetime | None,
     cycles: int,
 ) -> dict[str, Any]:
-    created = given.created_at or datetime.now(UTC).replace(microsecond=0)
+    created = given.created_at or machine_now()
     script = entry.script or Script()
     foretold = foretell(given, script, created_at=created, outcomes=outcomes, until=until, cycles=cycles)
     return {"id": given.id, "merchant_account": given.merchant_account, "preview": preview_json(given, foretold)}

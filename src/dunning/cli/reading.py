@@ -25,15 +25,21 @@ _Plain.yaml_implicit_resolvers = {
 }
 
 
-def read_file(path: Path) -> list[Entry]:
-    """Every subscription of a file, with its faults.
+def machine_now() -> datetime:
+    """The machine's clock in whole seconds, as files count from it."""
+    return datetime.now(UTC).replace(microsecond=0)
 
-    `now+3d` in a file counts from the machine's clock, whole seconds. Lines are told for all forms but YAML.
+
+def read_file(path: Path, *, now: datetime | None = None) -> list[Entry]:
+    """Every subscription of a file, with its faults. Lines are told for all forms but YAML.
+
+    Args:
+        now: what `now+3d` in the file counts from; the machine's clock when not given.
 
     Raises:
         InvalidInput: the file cannot be read at all.
     """
-    now = datetime.now(UTC).replace(microsecond=0)
+    now = now or machine_now()
     if path.suffix.lower() not in YAML_SUFFIXES:
         if path.suffix.lower() not in SUFFIXES:
             known = ", ".join(f"*{suffix}" for suffix in (*SUFFIXES, *YAML_SUFFIXES))

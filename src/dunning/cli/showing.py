@@ -14,11 +14,10 @@ from dunning.cli.output import note, print_json, say, table
 from dunning.cli.session import AccountOption, JsonOption, Session, SubscriptionArgument, session
 from dunning.cli.standing import Standing, standing_json, standing_of
 from dunning.client import RPC_TIMEOUT
-from dunning.domain.foretelling import instant
 from dunning.domain.money import format_amount
 from dunning.domain.showing import details
 from dunning.domain.tables import SubscriptionStatus
-from dunning.ledger.models import StoredAttempt
+from dunning.ledger.models import StoredAttempt, StoredNotice
 
 IN_TEMPORAL = "ExecutionStatus != 'ContinuedAsNew'"
 
@@ -37,6 +36,8 @@ def show(subscription: SubscriptionArgument, *, account: AccountOption = None, a
     say(f"{found.state.account} / {found.state.id} (generation {found.state.generation}), {found.source}")
     text = details(found.state, found.decision, found.now)
     say(*text.replace("**", "").splitlines())
+    if found.state.status is SubscriptionStatus.REQUIRES_ACTION and found.state.mandate_link is not None:
+        say(f"- The customer authorises charging at {found.state.mandate_link}")
 
 
 def list_(
@@ -139,7 +140,7 @@ def attempts(subscription: SubscriptionArgument, *, account: AccountOption = Non
     if as_data:
         print_json([row.model_dump(mode="json") for row in rows])
         return
-    columns = ("owed", "#", "planned (UTC)", "ran (UTC)", "trigger", "method", "amount", "result", "rule", "payment")
+    columns = ("owed", "#", "planned (UTC)", "ran (UTC)", "trigger", "method", "amount", "result", "rule")
     table(f"{len(rows)} attempts of {subscription}", columns, [_attempt_row(row) for row in rows])
 
 
@@ -152,7 +153,6 @@ def _attempt_row(row: StoredAttempt) -> tuple[object, ...]:
     return (
         row.obligation, row.number, row.planned_at, row.business_at, trigger, row.method,
         format_amount(row.amount, row.currency), result, outcome.rule if outcome is not None else None,
-        row.provider_payment_id,
     )  # fmt: skip
 
 
@@ -176,16 +176,15 @@ def events(subscription: SubscriptionArgument, *, account: AccountOption = None,
 def notices(subscription: SubscriptionArgument, *, account: AccountOption = None, as_data: JsonOption = False) -> None:
     """List every notice to the customer, by channel, and what became of it."""
 
-    async def read() -> list[dict[str, Any]]:
+    async def read() -> list[StoredNotice]:
         async with session(account) as here:
             await here.dunning.ledger.read_subscription(here.account, subscription)
-            rows = await here.dunning.ledger.notices_of(here.account, subscription)
-            return [{**row.model_dump(), "planned_at": instant(row.planned_at)} for row in rows]
+            return await here.dunning.ledger.notices_of(here.account, subscription)
 
     rows = asyncio.run(read())
     if as_data:
-        print_json(rows)
+        print_json([row.model_dump(mode="json") for row in rows])
         return
     columns = ("occasion", "channel", "planned (UTC)", "status", "outcome", "why")
-    shown = [(r["occasion"], r["channel"], r["planned_at"], r["status"], r["outcome"], r["because"]) for r in rows]
+    shown = [(r.occasion, r.channel, r.planned_at, r.status, r.outcome, r.because) for r in rows]
     table(f"{len(rows)} notices of {subscription}", columns, shown)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,9 +16,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from dunning.cli.exits import BAD_INPUT, REFUSED
 from dunning.cli.output import complain, console, note, print_json, say
 from dunning.cli.preview import foretell
-from dunning.cli.reading import fault_lines, read_file
+from dunning.cli.reading import fault_lines, machine_now, read_file
 from dunning.cli.scripted import register
 from dunning.cli.session import JsonOption, Session, session, settings_of_here
+from dunning.client import Started
 from dunning.domain.foretelling import rung_warnings
 from dunning.domain.script import Script
 from dunning.domain.terms import Subscription
@@ -31,11 +32,18 @@ AT_ONCE = 8
 
 @dataclass(frozen=True)
 class Wanted:
-    """One subscription that is to be started, and the line it comes from."""
+    """One subscription that is to be started, where it comes from, and when its file was read."""
 
-    place: str
+    file: Path
+    line: int
+    read_at: datetime
     subscription: Subscription
     script: Script
+
+    @property
+    def place(self) -> str:
+        """`file:line`."""
+        return f"{self.file.name}:{self.line}"
 
 
 def start(
@@ -61,12 +69,12 @@ def start(
 
 def _wanted(files: Sequence[Path], settings: Settings) -> list[Wanted]:
     """Everything in the files, or all of their faults."""
-    now = datetime.now(UTC)
+    now = machine_now()
     faults: list[str] = []
     wanted: list[Wanted] = []
     for file in files:
         try:
-            entries = read_file(file)
+            entries = read_file(file, now=now)
         except InvalidInput as unreadable:
             faults += [str(fault) for fault in unreadable.faults]
             continue
@@ -76,9 +84,9 @@ def _wanted(files: Sequence[Path], settings: Settings) -> list[Wanted]:
                 continue
             # `created_at` is for previews: what starts now was created now. SPEC 4.
             given = entry.subscription.but(created_at=None)
-            place = f"{file.name}:{entry.line}"
-            faults += [f"{place}: {fault}" for fault in _faults_here(given, settings, now)]
-            wanted.append(Wanted(place, given, entry.script or Script()))
+            this = Wanted(file, entry.line, now, given, entry.script or Script())
+            faults += [f"{this.place}: {fault}" for fault in _faults_here(given, settings, now)]
+            wanted.append(this)
     if faults:
         complain(*faults, f"{len(faults)} faults; nothing has been started")
         raise typer.Exit(BAD_INPUT)
@@ -100,7 +108,8 @@ async def _start_all(wanted: Sequence[Wanted], *, restart: bool, is_test_clock: 
     slots = asyncio.Semaphore(AT_ONCE)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     async with session(wanted[0].subscription.merchant_account, pool_size=AT_ONCE) as here:
-        with Progress(*columns, console=console(is_error=True), transient=True) as progress:
+        out = console(is_error=True)
+        with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as progress:
             bar = progress.add_task("Starting", total=len(wanted))
 
             async def one(this: Wanted) -> dict[str, Any]:
@@ -124,7 +133,7 @@ async def _start(here: Session, this: Wanted, *, restart: bool, is_test_clock: b
         if is_test_clock:
             async with _sandbox(here.settings) as sandbox:
                 await register(sandbox, given, this.script)
-        started = await here.dunning.start(given, restart=restart, is_test_clock=is_test_clock)
+        started = await _started(here, this, restart=restart, is_test_clock=is_test_clock)
     except Conflict as conflict:
         return {**result, "reason": str(conflict)}
     warnings = [*creation_warnings(given), *_rungs(this)] if started.is_new else []
@@ -138,8 +147,22 @@ async def _start(here: Session, this: Wanted, *, restart: bool, is_test_clock: b
     }
 
 
+async def _started(here: Session, this: Wanted, *, restart: bool, is_test_clock: bool) -> Started:
+    """Start it, or find it there. Words like `now+3d` then count from when it was created, not from this run."""
+    given, start = this.subscription, here.dunning.start
+    try:
+        return await start(given, now=this.read_at, restart=restart, is_test_clock=is_test_clock)
+    except Conflict:
+        stored = await here.dunning.ledger.read_subscription(given.merchant_account, given.id)
+        again = [e.subscription for e in read_file(this.file, now=stored.created_at) if e.line == this.line]
+        known = next((s for s in again if s is not None and s.id == given.id), None)
+        if restart or known is None or known.but(created_at=None) == given:
+            raise
+        return await start(known.but(created_at=None), now=this.read_at, is_test_clock=is_test_clock)
+
+
 def _rungs(this: Wanted) -> tuple[str, ...]:
-    foretold = foretell(this.subscription, Script(), created_at=datetime.now(UTC), cycles=1)
+    foretold = foretell(this.subscription, Script(), created_at=this.read_at, cycles=1)
     return rung_warnings(foretold, this.subscription.terms())
 
 

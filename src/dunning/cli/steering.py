@@ -43,8 +43,8 @@ def _send(
         print_json(result.model_dump(mode="json"))
     else:
         reason = f": {result.reason}" if result.reason else ""
-        say(f"{name} {subscription} (id {result.command_id}): {result.status}{reason}")
-        say(*(f"  {key}: {value}" for key, value in result.detail.items()))
+        say(f"{name.replace('_', '-')} {subscription} (id {result.command_id}): {result.status}{reason}")
+        say(*(f"  {key}: {value}" for key, value in result.detail.items() if value))
     if result.status == "refused":
         raise typer.Exit(REFUSED)
 
