@@ -35,21 +35,6 @@ AT_ONCE = 8
 """Subscriptions that live at the same time; a machine with two cores is busy then."""
 
 
-def dev() -> None:
-    """Start the development stack at its fixed addresses and leave it running until Ctrl-C."""
-
-    async def work() -> None:
-        async with Stack.start(ports="fixed") as stack:
-            console.print("The development stack is up. Export these to use the other commands:\n")
-            for name, value in sorted(stack.env.items()):
-                if name.startswith(("DUNNING_", "TEMPORAL_")) and "SECRET" not in name:
-                    console.print(f"export {name}={value}", highlight=False, soft_wrap=True)
-            console.print(f"\nTemporal UI: {_ui(stack)}   mails: {stack.urls.get('mail')}   Ctrl-C ends it.")
-            await stack.wait()
-
-    asyncio.run(work())
-
-
 class Story(Value):
     """One subscription: foretold, lived, judged."""
 
