@@ -178,7 +178,11 @@ def _draw_owed(title: str, owed: dict[str, Any]) -> None:
         for n in owed["notices"]
     ]
     rows.sort(key=lambda row: str(row[1]))
-    table(f"{title}, due {_shown(owed['due_at'])} UTC, {amount}: {owed['status']}", columns, rows)
+    heading = f"{title}, due {_shown(owed['due_at'])} UTC, {amount}: {owed['status']}"
+    if rows:
+        table(heading, columns, rows)
+    else:
+        say(heading)
 
 
 def _shown(at: str | None) -> str:
