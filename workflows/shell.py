@@ -178,14 +178,22 @@ class Shell(CommandHandlers):
     def _is_timer_over(self) -> bool:
         return self._timer is not None and self._timer.done()
 
-    def _arm(self, decision: Decision | None) -> None:
+    def _timer_instant(self, decision: Decision | None) -> datetime | None:
+        """When the timer goes off: the decision's instant, or the renewal of an idle run; None at the end."""
         idle_end = workflow.info().start_time + options.IDLE_RUN
-        is_waiting = decision is not None and decision.do is not Do.FINISH
-        at = min(decision.at, idle_end) if decision is not None and is_waiting else idle_end
+        if decision is None:
+            return idle_end
+        return None if decision.do is Do.FINISH else min(decision.at, idle_end)
+
+    def _arm(self, decision: Decision | None) -> None:
+        at = self._timer_instant(decision)
+        if at is None:
+            return
         if self._timer is not None and not self._timer.done() and self._timer_at == at:
             return
         self._disarm()
-        label = summary(self._s, decision) if decision is not None and is_waiting else "renew an idle run"
+        is_renewal = decision is None or at < decision.at
+        label = "renew an idle run" if decision is None or is_renewal else summary(self._s, decision)
         self._timer_at = at
         self._timer = asyncio.create_task(self._sleep_until(at, label))
 

@@ -110,7 +110,7 @@ class SubscriptionWorkflow(Shell):
         return StateReport(
             business_now=self._now(),
             state=self._state,
-            next_at=decision.at if decision is not None and decision.do is not Do.FINISH else None,
+            next_at=self._timer_instant(decision) if self._state is not None else None,
             next_because=decision.because if decision is not None else "",
             is_quiet=is_quiet,
         )
