@@ -6,6 +6,7 @@ code gets here: a notice carries a reason key, and concealed reasons were replac
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from decimal import Decimal
 from functools import cache
@@ -20,11 +21,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 
 from dunning.domain.base import Value
 from dunning.domain.messages import PlannedNotice
-from dunning.domain.money import EXPONENTS
+from dunning.domain.money import EXPONENTS, NO_SMALL_UNITS
 from dunning.domain.terms import Contacts
 
 _HERE = Path(__file__).parent
 DEFAULT_LOCALE = "en"
+_CODE_BEFORE_FIGURE = re.compile(r"(?<=[A-Za-z])(?=\d)")
 
 
 class Brand(Value):
@@ -77,9 +79,13 @@ def _pages() -> Environment:
 def amount_text(amount: int, currency: str, locale: str) -> str:
     """Minor units as people of the locale write them; currencies without cents in daily life show none."""
     value = Decimal(amount).scaleb(-EXPONENTS.get(currency, 2))
-    if currency == "IDR" and value == value.to_integral_value():
-        return format_currency(value, currency, "¤#,##0", locale=locale.replace("-", "_"), currency_digits=False)
-    return format_currency(value, currency, locale=locale.replace("-", "_"))
+    place = locale.replace("-", "_")
+    if currency in NO_SMALL_UNITS and value == value.to_integral_value():
+        written = format_currency(value, currency, "¤#,##0", locale=place, currency_digits=False)
+    else:
+        written = format_currency(value, currency, locale=place)
+    # A code where the locale has no symbol runs into the figure: "THB299.00".
+    return _CODE_BEFORE_FIGURE.sub("\u00a0", written)
 
 
 def instant_text(instant: datetime, time_zone: str, locale: str) -> str:
