@@ -17,7 +17,6 @@ from dunning.cli.exits import BAD_INPUT, REFUSED
 from dunning.cli.output import complain, console, note, print_json, say
 from dunning.cli.preview import foretell
 from dunning.cli.reading import fault_lines, machine_now, read_file
-from dunning.cli.scripted import register
 from dunning.cli.session import JsonOption, Session, session, settings_of_here
 from dunning.client import Started
 from dunning.domain.foretelling import rung_warnings
@@ -25,6 +24,7 @@ from dunning.domain.script import Script
 from dunning.domain.terms import Subscription
 from dunning.errors import Conflict, Fault, InvalidInput
 from dunning.intake import check_subscription, creation_warnings
+from dunning.sandbox.customers import register
 from dunning.settings import Settings
 
 AT_ONCE = 8

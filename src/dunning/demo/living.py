@@ -18,6 +18,7 @@ from dunning.domain.state import State
 from dunning.domain.terms import Subscription
 from dunning.ledger.models import StoredAttempt, StoredNotice
 from dunning.providers.dodo_declines import DODO_DECLINES
+from dunning.sandbox.customers import register
 from dunning.testclock import TestClock
 
 
@@ -78,7 +79,7 @@ class Living:
 
     async def live(self) -> Lived:
         """Register the customer at the provider, start, move to the end, and collect what happened."""
-        await self._register()
+        await register(self._sandbox, self._given, self._script)
         await self._dunning.start(self._given, now=self._now, is_test_clock=True)
         todo = sorted(
             ((a.instant(self._now), n, a) for n, a in enumerate(self._script.do, start=1)), key=lambda x: x[:2]
@@ -100,28 +101,6 @@ class Living:
         if decision.do is Do.FINISH:
             return True
         return decision.do in (Do.OPEN_CYCLE, Do.SKIP_CYCLE) and state.next_number > self._cycles
-
-    async def _register(self) -> None:
-        given = self._given
-        if not given.payment_methods:
-            body: dict[str, Any] = {"subscription": given.id, "mandate": self._script.mandate}
-            (await self._sandbox.post("/_sandbox/scripts", json=body)).raise_for_status()
-            return
-        body = {
-            "subscription_id": f"sub_{given.id}",
-            "customer_id": f"cus_{given.id}",
-            "payment_method_id": given.payment_methods[0].token,
-            "methods": [{"payment_method_id": token} for token in self._tokens()],
-            "currency": given.currency,
-            "metadata": {"subscription": given.id},
-            "script": list(self._script.outcomes),
-        }
-        (await self._sandbox.post("/_sandbox/subscriptions", json=body)).raise_for_status()
-
-    def _tokens(self) -> list[str]:
-        """Every method that the customer has or will have: the provider knows them all."""
-        given = [method.token for method in self._given.payment_methods]
-        return given + [str(a.with_["token"]) for a in self._script.do if "token" in a.with_]
 
     async def _act(self, number: int, action: ScriptedAction, at: datetime) -> None:
         if action.action == PAY_BY_LINK:

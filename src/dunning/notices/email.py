@@ -18,9 +18,7 @@ def message_id(account: str, subscription: str, notice_key: str, domain: str) ->
     return f"<{digest}@{domain}>"
 
 
-def compose(
-    rendered: Rendered, *, to: str, name: str | None, sender: str, brand: Brand, identity: str
-) -> EmailMessage:
+def compose(rendered: Rendered, *, to: str, name: str | None, sender: str, brand: Brand, identity: str) -> EmailMessage:
     """Plain text with an HTML alternative."""
     mail = EmailMessage()
     mail["From"] = formataddr((brand.name, sender))

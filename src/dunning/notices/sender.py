@@ -23,7 +23,6 @@ RETRY_AFTER = timedelta(minutes=15)
 """A channel that is down is tried again on planned instants (business time)."""
 
 
-
 class Sender:
     """Sends the notices of one merchant account."""
 
@@ -46,9 +45,7 @@ class Sender:
             results["EMAIL"] = await self._on(Channel.EMAIL, request, contacts, rendered)
         return _outcome(request, results)
 
-    async def _on(
-        self, channel: Channel, request: SendNoticeInput, contacts: Contacts, rendered: Rendered
-    ) -> str:
+    async def _on(self, channel: Channel, request: SendNoticeInput, contacts: Contacts, rendered: Rendered) -> str:
         notice = request.notice
         place = (request.account, request.subscription, notice.key, channel.value)
         claim = await self._ledger.claim_notice(
