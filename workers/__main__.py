@@ -8,6 +8,8 @@ import signal
 import sys
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
+from temporalio.service import RPCError
 
 from dunning.client import connect
 from dunning.contract import TASK_QUEUE
@@ -17,6 +19,7 @@ from dunning.settings import Settings, load_settings
 from workers.bootstrap import worker
 from workers.checks import check
 from workflows.delivery import ensure_delivery
+from workflows.supervision import ensure_supervision
 
 
 async def main(settings: Settings) -> None:
@@ -25,6 +28,7 @@ async def main(settings: Settings) -> None:
     client = await connect()
     await check(client, settings)
     await ensure_delivery(client, settings.accounts)
+    await ensure_supervision(client, settings.accounts)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for sig in (signal.SIGTERM, signal.SIGINT):
@@ -48,6 +52,10 @@ if __name__ == "__main__":
         asyncio.run(main(loaded))
     except ConfigurationError as refused:
         structlog.get_logger("worker").error("worker.refused", because=str(refused))
+        code = 1
+    except (RPCError, RuntimeError, SQLAlchemyError) as failure:
+        because = f"Temporal or the ledger cannot be reached: {failure}".splitlines()[0]
+        structlog.get_logger("worker").error("worker.refused", because=because)
         code = 1
     sys.stdout.flush()
     sys.stderr.flush()

@@ -16,12 +16,14 @@ from activities.charging import ChargeActivities
 from activities.delivery import DeliveryActivities
 from activities.mandates import MandateActivities
 from activities.notices import NoticeActivities
+from activities.supervision import SupervisionActivities
 from dunning.contract import TASK_QUEUE
 from dunning.ledger import Ledger
 from dunning.providers.registry import provider_for
 from dunning.settings import Settings
 from workflows.delivery import DeliverEventsWorkflow
 from workflows.subscription import SubscriptionWorkflow
+from workflows.supervision import SuperviseAccountWorkflow
 
 GRACEFUL_SHUTDOWN = timedelta(seconds=75)
 """Longer than the hard deadline of a charge, so that a deploy never abandons one."""
@@ -48,15 +50,16 @@ async def worker(client: Client, settings: Settings, *, task_queue: str = TASK_Q
         for provider in providers.values():
             stack.push_async_callback(provider.aclose)
         http = await stack.enter_async_context(httpx.AsyncClient(timeout=15))
-        book = BookActivities(ledger)
+        book = BookActivities(ledger, settings.accounts)
         mandates = MandateActivities(ledger, providers)
         charges = ChargeActivities(ledger, providers, settings.accounts)
         notices = NoticeActivities(ledger, settings.accounts, http)
         delivery = DeliveryActivities(ledger, settings.accounts, http)
+        supervision = SupervisionActivities(ledger, client, task_queue=task_queue)
         yield Worker(
             client,
             task_queue=task_queue,
-            workflows=[SubscriptionWorkflow, DeliverEventsWorkflow],
+            workflows=[SubscriptionWorkflow, DeliverEventsWorkflow, SuperviseAccountWorkflow],
             activities=[
                 book.load_subscription,
                 book.record,
@@ -68,6 +71,7 @@ async def worker(client: Client, settings: Settings, *, task_queue: str = TASK_Q
                 charges.look_up,
                 notices.send_notice,
                 delivery.deliver_events,
+                supervision.restart_lost_runs,
             ],
             workflow_runner=workflow_runner(),
             graceful_shutdown_timeout=GRACEFUL_SHUTDOWN,

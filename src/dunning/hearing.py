@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from dunning.contract import ProviderFact
 from dunning.domain import facts
-from dunning.domain.attempts import Attempt
+from dunning.domain.attempts import Attempt, OutcomeKind
 from dunning.domain.state import Obligation, State
 from dunning.providers.base import MandateStatus, MessageKind, PaymentStatus
 
@@ -67,7 +67,9 @@ def _payment(state: State, heard: ProviderFact) -> list[facts.Fact]:
 def is_known_payment(state: State, payment_id: str) -> bool:
     """Whether one of our attempts adopted this payment already."""
     return any(
-        a.outcome is not None and a.outcome.provider_payment_id == payment_id
+        a.outcome is not None
+        and a.outcome.kind is OutcomeKind.SUCCEEDED
+        and a.outcome.provider_payment_id == payment_id
         for o in state.obligations
         for a in o.attempts
     )

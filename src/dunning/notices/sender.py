@@ -53,8 +53,8 @@ class Sender:
         )
         if not claim.is_ours:
             return "waiting" if claim.status == "sending" else claim.status
-        if contacts.opt_in.get(channel) is False:
-            return await self._settle(place, "skipped", "the customer does not want this channel")
+        if contacts.reach(channel) is None:
+            return await self._settle(place, "skipped", "no address, or no consent, for this channel")
         if channel is Channel.WHATSAPP:
             return await self._whatsapp(place, request, contacts, rendered, is_repeat=claim.is_repeat)
         if channel is Channel.EMAIL:
