@@ -207,6 +207,8 @@ class Charging:
             return await self._never_sent(request, row)
         if row.settled_at is not None and row.outcome is not None:
             return row.outcome
+        if await self._ledger.has_live_lease(row.key):
+            return _unknown(request.business_at, "another worker has this attempt in hand")
         if not self._provider.capabilities.has_look_up:
             return _unknown(
                 request.business_at, "this provider cannot be asked: a message or an operator settles it"

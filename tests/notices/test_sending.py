@@ -79,9 +79,7 @@ async def house(ledger_url: str) -> AsyncIterator[House]:
             whatsapp=WhatsAppSettings(
                 base_url=sandbox.url, phone_number_id="106540352242922", token=SecretStr("wa-token")
             ),
-            smtp=SmtpSettings(
-                host=mail.smtp_host, port=mail.smtp_port, from_address="billing@example.com", tls="none"
-            ),
+            smtp=SmtpSettings(host=mail.smtp_host, port=mail.smtp_port, from_address="billing@example.com", tls="none"),
         )
         yield House(ledger, Sender(ledger, account, http), sandbox, mail)
     await ledger.aclose()

@@ -41,5 +41,5 @@ async def test_l1_the_full_ladder_is_run_and_the_subscription_stops(world: World
     assert days == [0, 3, 10, 17]
     assert cycle.status is CycleStatus.FAILED
     assert len(await life.charges()) == 4
-    subjects = [m.subject for m in world.mail.mails]
+    subjects = [mail.row()["subject"] for mail in world.mail.mails]
     assert len(subjects) == 4

@@ -204,6 +204,10 @@ def _unknown(step: Step, obligation: Obligation, attempt: Attempt, outcome: Outc
 
 def _outage(step: Step, obligation: Obligation, attempt: Attempt, outcome: Outcome) -> None:
     """Nothing was charged: the same attempt under the same key later, no rung used. SPEC 13."""
+    if obligation.status is CycleStatus.UNKNOWN:
+        # The look-up proved that no byte was sent: the same attempt goes on at once. SPEC 13.
+        _again(step, obligation, attempt, CycleFact.PROVED_ABSENT, at=outcome.at, tries=attempt.tries - 1)
+        return
     delay = planning.backoff(planning.OUTAGE_DELAYS, planning.OUTAGE_CAP, attempt.tries - 1)
     if outcome.retry_after_seconds is not None:
         delay = max(delay, timedelta(seconds=outcome.retry_after_seconds))

@@ -210,11 +210,7 @@ async def _locked(connection: AsyncConnection, key: str) -> Row[Any] | None:
 
 def _known(row: Row[Any], request: ChargeInput, now: datetime, resending: Resending) -> Outcome | None:
     """What to return for a row that exists; None when this owner may claim it."""
-    asked = (request.amount, request.currency, request.attempt.method, request.attempt.trigger.value)
-    if (row.amount, row.currency, row.method, row.trigger) != asked and row.first_sent_at is not None:
-        raise Conflict(
-            f"attempt {row.key}: amount, currency, method or trigger differ from what was sent under this key"
-        )
+    _must_match(row, request)
     if row.settled_at is not None:
         late = row.late_outcome or row.outcome
         return Outcome.model_validate(late)
@@ -236,6 +232,17 @@ def _known(row: Row[Any], request: ChargeInput, now: datetime, resending: Resend
         at=request.business_at,
         because="it was sent, and the answer is not known: it is looked up, never sent again",
     )
+
+
+def _must_match(row: Row[Any], request: ChargeInput) -> None:
+    """One key, one charge. An attempt that surely was not charged may be made on another method later."""
+    asked: tuple[Any, ...] = (request.amount, request.currency)
+    stored: tuple[Any, ...] = (row.amount, row.currency)
+    if row.sent_at is not None or row.settled_at is not None:
+        asked = (*asked, request.attempt.method, request.attempt.trigger.value)
+        stored = (*stored, row.method, row.trigger)
+    if asked != stored:
+        raise Conflict(f"attempt {row.key}: {asked} differs from {stored}, which this key stands for")
 
 
 def _may_resend(row: Row[Any], now: datetime, resending: Resending) -> bool:
