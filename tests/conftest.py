@@ -43,9 +43,9 @@ async def ledger_url(fresh_database: Callable[[], Awaitable[str]]) -> str:
     return await fresh_database()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 async def temporal_env() -> AsyncIterator[WorkflowEnvironment]:
-    """The time-skipping server. Its clock is shared: tests give each workflow its own id and task queue."""
+    """The time-skipping server of one module: what a test leaves running there holds its clock for nobody else."""
     async with servers.time_skipping() as environment:
         yield environment
 
