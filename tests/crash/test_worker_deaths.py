@@ -106,7 +106,7 @@ async def case(stack: Stack) -> AsyncIterator[Case]:
 
 async def until(is_true: Any, what: str) -> None:
     async with asyncio.timeout(60):
-        while not is_true():
+        while not is_true():  # noqa: ASYNC110 - the sign comes from another process
             await asyncio.sleep(0.05)
     assert is_true(), what
 
