@@ -190,7 +190,7 @@ async def open_world(
             workflows=[SubscriptionWorkflow, DeliverEventsWorkflow],
             activities=[
                 book.load_subscription, book.record, book.begin_command,
-                mandates.create_mandate, mandates.end_mandate,
+                mandates.create_mandate, mandates.read_mandate, mandates.end_mandate,
                 charges.charge, charges.look_up, notices.send_notice, delivery.deliver_events,
             ],
             workflow_runner=workflow_runner(strict=strict),
