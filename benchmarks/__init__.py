@@ -1,0 +1,1 @@
+"""The figures of SPEC 19: `python -m benchmarks [--check] [--quick] [--only name]`."""
