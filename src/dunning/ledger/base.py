@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import and_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.sql import func
@@ -45,19 +45,19 @@ async def append_event(
     at: datetime,
     data: dict[str, Any],
 ) -> bool:
-    """Write one event with the next sequence number of its subscription; a known id is written once."""
+    """Write one event with the next sequence number of its subscription; a known id is written once.
+
+    The counter's row is locked first: two workers with the same event wait for each other instead of failing.
+    """
+    counter = and_(sequences.c.account == account, sequences.c.subscription == subscription)
+    start = insert(sequences).values(account=account, subscription=subscription, last=0)
+    await connection.execute(start.on_conflict_do_nothing())
+    last = await connection.execute(select(sequences.c.last).where(counter).with_for_update())
+    number = last.scalar_one() + 1
     known = await connection.execute(select(outbox.c.id).where(outbox.c.id == event_id))
     if known.first() is not None:
         return False
-    bump = (
-        insert(sequences)
-        .values(account=account, subscription=subscription, last=1)
-        .on_conflict_do_update(
-            index_elements=["account", "subscription"], set_={"last": sequences.c.last + 1}
-        )
-        .returning(sequences.c.last)
-    )
-    number = (await connection.execute(bump)).scalar_one()
+    await connection.execute(update(sequences).where(counter).values(last=number))
     await connection.execute(
         outbox.insert().values(
             id=event_id,
