@@ -57,9 +57,18 @@ class World:
         """The server's clock."""
         return await self.env.get_current_time()
 
-    async def begin(self, *outcomes: str, id: str | None = None, due_in: timedelta = timedelta(hours=1), **changes: Any) -> Life:
-        """Write a subscription, script its customer at the provider, start its workflow."""
-        name = id or f"sub-{uuid.uuid4().hex[:12]}"
+    async def begin(
+        self,
+        *outcomes: str,
+        due_in: timedelta = timedelta(hours=1),
+        methods: tuple[str, ...] = ("pm_1",),
+        **changes: Any,
+    ) -> Life:
+        """Write a subscription, script its customer at the provider, start its workflow.
+
+        `methods` are those that the customer has stored at the provider.
+        """
+        name = f"sub-{uuid.uuid4().hex[:12]}"
         anchor = (await self.now() + due_in).replace(microsecond=0)
         reference = f"sub_{name}"
         data: dict[str, Any] = {
@@ -72,7 +81,7 @@ class World:
         }
         given = parse_subscription(subscription_data(**data))
         if given.payment_methods:
-            await self.script(name, reference, outcomes, given.payment_methods[0].token)
+            await self.script(name, reference, outcomes, given.payment_methods[0].token, methods)
         created = await self.ledger.create_subscription(given, now=await self.now())
         start = SubscriptionInput(account=ACCOUNT, subscription=name, generation=created.generation)
         handle = await self.client.start_workflow(
@@ -80,12 +89,15 @@ class World:
         )
         return Life(self, name, reference, handle, anchor)
 
-    async def script(self, name: str, reference: str, outcomes: tuple[str, ...], token: str) -> None:
+    async def script(
+        self, name: str, reference: str, outcomes: tuple[str, ...], token: str, methods: tuple[str, ...] = ()
+    ) -> None:
         """Register the customer's subscription and future at the sandbox."""
         body = {
             "subscription_id": reference,
             "customer_id": f"cus_{name}",
             "payment_method_id": token,
+            "methods": [{"payment_method_id": method} for method in methods],
             "currency": "IDR",
             "metadata": {"subscription": name},
             "script": list(outcomes),
@@ -96,7 +108,9 @@ class World:
 class Life:
     """One subscription in the world."""
 
-    def __init__(self, world: World, name: str, reference: str, handle: WorkflowHandle[Any, Any], anchor: datetime) -> None:
+    def __init__(
+        self, world: World, name: str, reference: str, handle: WorkflowHandle[Any, Any], anchor: datetime
+    ) -> None:
         self.world = world
         self.name = name
         self.reference = reference
@@ -118,7 +132,9 @@ class Life:
         await self.world.env.sleep(by)
         return await self.state()
 
-    async def until(self, is_reached: Callable[[State], bool], *, step: timedelta = timedelta(hours=6), steps: int = 300) -> State:
+    async def until(
+        self, is_reached: Callable[[State], bool], *, step: timedelta = timedelta(hours=6), steps: int = 300
+    ) -> State:
         """Let time pass in steps until the state is as wanted."""
         for _ in range(steps):
             state = await self.state()
@@ -136,6 +152,10 @@ class Life:
     async def tell(self, fact: ProviderFact) -> None:
         """Signal a provider's message, as the gateway does."""
         await self.handle.signal(contract.SIGNAL_FACT, fact)
+
+    async def closed(self) -> None:
+        """Wait until the run has ended."""
+        await self.handle.result()
 
     async def charges(self) -> list[dict[str, Any]]:
         """The provider's charge book for this subscription."""
@@ -174,7 +194,9 @@ async def open_world(
                 whatsapp=WhatsAppSettings(
                     base_url=sandbox.url, phone_number_id="106540352242922", token=SecretStr("wa-token")
                 ),
-                smtp=SmtpSettings(host=mail.smtp_host, port=mail.smtp_port, from_address="billing@example.com", tls="none"),
+                smtp=SmtpSettings(
+                    host=mail.smtp_host, port=mail.smtp_port, from_address="billing@example.com", tls="none"
+                ),
                 **account,
             )
         }
@@ -203,5 +225,3 @@ async def open_world(
             for provider in providers.values():
                 await provider.aclose()
             await ledger.aclose()
-
-
