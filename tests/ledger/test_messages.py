@@ -67,10 +67,14 @@ async def test_two_dispatchers_never_hold_the_same_message(till: Till) -> None:
 
 async def test_a_dispatcher_that_fails_leaves_its_messages_in_the_queue(till: Till) -> None:
     await receive(till, "m-1")
-    with pytest.raises(RuntimeError):
+
+    async def fail() -> None:
         async with till.ledger.unsignalled() as rows:
             rows.done(rows[0])
             raise RuntimeError("the server is away")
+
+    with pytest.raises(RuntimeError):
+        await fail()
     assert await till.ledger.has_undrained_inbox("demo", "sub-1")
     await till.ledger.mark_signalled("demo", "m-1")
     assert not await till.ledger.has_undrained_inbox("demo", "sub-1")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import psycopg
 import pytest
 
 from dunning.domain.messages import EventDraft, EventType, NoticeStatus, PlannedNotice
@@ -69,6 +70,21 @@ async def test_sequences_have_no_gaps_however_many_write_at_once(till: Till) -> 
     writers = [till.ledger.record(record(n, events=(event(n),))) for n in range(1, 31)]
     await asyncio.gather(*writers, till.ledger.settle(claim.key, PAID))
     assert [sequence for sequence, _ in await till.events()] == list(range(1, 32))
+
+
+async def test_an_admission_that_waits_for_its_row_holds_up_no_other_writer_of_the_subscription(till: Till) -> None:
+    claim = await till.send(charge(carry=record(1, events=(event(1),))))
+    async with await psycopg.AsyncConnection.connect(till.url) as other:
+        await other.execute("select key from attempts where key = %s for update", (claim.key,))
+        waiting = asyncio.create_task(till.refusal(charge(carry=record(2, events=(event(2),)))))
+        blocked = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
+        async with asyncio.timeout(10):
+            while await till.sql(blocked) == [(0,)]:
+                pass
+            # A settlement locks the row and then the counter: the other order would be a deadlock.
+            await till.ledger.record(record(3, events=(event(3),)))
+    await waiting
+    assert [sequence for sequence, _ in await till.events()] == [1, 2, 3]
 
 
 async def test_a_failed_transaction_uses_no_sequence_number(till: Till) -> None:

@@ -92,7 +92,7 @@ class Till:
     async def sql(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         """Run one statement beside the ledger."""
         async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as connection:
-            cursor = await connection.execute(statement, values)  # type: ignore[arg-type]
+            cursor = await connection.execute(statement, values)
             return await cursor.fetchall() if cursor.description else []
 
     async def events(self, subscription: str = "sub-1") -> list[tuple[int, str]]:

@@ -1,6 +1,7 @@
 """Charging once: admission, the moment before the first byte, and settlement. SPEC 13, 14.
 
-Lock order, everywhere: account gate, customer gate, attempt row. All leases are by the database's clock.
+Lock order, everywhere: account gate, customer gate, attempt row, the subscription's counter of events. All leases are
+by the database's clock.
 """
 
 from __future__ import annotations
@@ -54,12 +55,12 @@ class Attempts(Part):
             Conflict: the same key was used for another amount, currency, method or trigger.
         """
         async with self._begin() as connection:
-            if request.carry is not None:
-                await write_record(connection, request.carry)
             await lock_account(connection, request.account, limits)
             await lock_customer(connection, request.account, request.customer)
             now = await machine_now(connection)
             row = await _locked(connection, request.attempt.key)
+            if request.carry is not None:
+                await write_record(connection, request.carry)
             known = _known(row, request, now, resending or Resending()) if row is not None else None
             if known is not None:
                 return Admission(outcome=known)
@@ -140,13 +141,9 @@ class Attempts(Part):
             "lease_until": func.clock_timestamp(),
             "epoch": attempts.c.epoch + 1,
         }
-        ours = and_(
-            attempts.c.key == claim.key, attempts.c.owner == claim.owner, attempts.c.epoch == claim.epoch
-        )
+        ours = and_(attempts.c.key == claim.key, attempts.c.owner == claim.owner, attempts.c.epoch == claim.epoch)
         async with self._begin() as connection:
-            await connection.execute(
-                update(attempts).where(ours, attempts.c.settled_at.is_(None)).values(**values)
-            )
+            await connection.execute(update(attempts).where(ours, attempts.c.settled_at.is_(None)).values(**values))
 
     async def attempt(self, key: str) -> StoredAttempt | None:
         """One attempt, or None."""
@@ -317,9 +314,7 @@ def _columns(outcome: Outcome) -> dict[str, Any]:
     return values
 
 
-async def _unsettled(
-    connection: AsyncConnection, row: Row[Any], outcome: Outcome, claim: Claim | None
-) -> Outcome:
+async def _unsettled(connection: AsyncConnection, row: Row[Any], outcome: Outcome, claim: Claim | None) -> Outcome:
     """Pending and unknown hold no slot: the lease ends. SPEC 13."""
     if claim is not None and (row.owner, row.epoch) != (claim.owner, claim.epoch):
         return outcome
