@@ -69,7 +69,5 @@ async def append_event(
             created_at=at,
         )
     )
-    await connection.execute(
-        text("select pg_notify(:channel, :account)"), {"channel": CHANNEL, "account": account}
-    )
+    await connection.execute(text("select pg_notify(:channel, :account)"), {"channel": CHANNEL, "account": account})
     return True

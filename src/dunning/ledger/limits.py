@@ -33,9 +33,7 @@ class Limits(Value):
 
 async def lock_account(connection: AsyncConnection, account: str, limits: Limits) -> None:
     """The account's gate, locked until the transaction ends."""
-    gate = insert(account_gates).values(
-        account=account, tokens=limits.burst, refilled_at=func.clock_timestamp()
-    )
+    gate = insert(account_gates).values(account=account, tokens=limits.burst, refilled_at=func.clock_timestamp())
     await connection.execute(gate.on_conflict_do_nothing())
     await connection.execute(
         select(account_gates.c.account).where(account_gates.c.account == account).with_for_update()

@@ -52,9 +52,7 @@ class Commands(Part):
         known = and_(commands.c.account == account, commands.c.command_id == command_id)
         async with self._begin() as connection:
             row = (await connection.execute(select(commands.c.result).where(known))).first()
-        return (
-            CommandResult.model_validate(row.result) if row is not None and row.result is not None else None
-        )
+        return CommandResult.model_validate(row.result) if row is not None and row.result is not None else None
 
 
 class Inbox(Part):

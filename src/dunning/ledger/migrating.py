@@ -65,9 +65,7 @@ async def is_current(url: str) -> bool:
     engine = _engine(url)
     try:
         async with engine.connect() as connection:
-            found: Any = await connection.run_sync(
-                lambda c: MigrationContext.configure(c).get_current_revision()
-            )
+            found: Any = await connection.run_sync(lambda c: MigrationContext.configure(c).get_current_revision())
     finally:
         await engine.dispose()
     return bool(found == ScriptDirectory.from_config(_config()).get_current_head())

@@ -48,9 +48,7 @@ class ChargeInput(Value):
     reference: str = Field(description="the provider's id of the mandate or subscription")
     metadata: dict[str, str | int | bool] = Field(default_factory=dict)
     business_at: datetime
-    is_method_attached: bool = Field(
-        default=True, description="the provider has this method as the current one"
-    )
+    is_method_attached: bool = Field(default=True, description="the provider has this method as the current one")
     carry: Record | None = None
 
 

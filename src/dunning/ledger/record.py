@@ -40,9 +40,7 @@ async def write_record(connection: AsyncConnection, record: Record) -> None:
     for result in record.command_results:
         answered = and_(commands.c.account == record.account, commands.c.command_id == result.command_id)
         await connection.execute(
-            update(commands)
-            .where(answered, commands.c.result.is_(None))
-            .values(result=result.model_dump(mode="json"))
+            update(commands).where(answered, commands.c.result.is_(None)).values(result=result.model_dump(mode="json"))
         )
     await _write_snapshot(connection, record)
 
@@ -59,9 +57,7 @@ async def _write_snapshot(connection: AsyncConnection, record: Record) -> None:
         snapshots.c.generation < record.generation,
         and_(snapshots.c.generation == record.generation, snapshots.c.revision < record.revision),
     )
-    upsert = upsert.on_conflict_do_update(
-        index_elements=["account", "subscription"], set_=values, where=is_newer
-    )
+    upsert = upsert.on_conflict_do_update(index_elements=["account", "subscription"], set_=values, where=is_newer)
     written = await connection.execute(upsert.returning(snapshots.c.revision))
     if written.first() is None:
         return

@@ -23,9 +23,7 @@ _RESTARTABLE = (SubscriptionStatus.FAILED.value, SubscriptionStatus.INACTIVE.val
 class Subscriptions(Part):
     """Who owes what, and how to reach them."""
 
-    async def create_subscription(
-        self, subscription: Subscription, *, now: datetime, restart: bool = False
-    ) -> Created:
+    async def create_subscription(self, subscription: Subscription, *, now: datetime, restart: bool = False) -> Created:
         """Write a subscription and its contacts, before its workflow starts.
 
         Args:
@@ -58,13 +56,9 @@ class Subscriptions(Part):
                     raise Conflict(f"id: {subscription.id!r} exists in {account!r} with other terms")
                 return Created(generation=row.generation, is_new=False)
             if row.status not in _RESTARTABLE:
-                raise Conflict(
-                    f"restart: only a failed or inactive subscription begins anew, this is {row.status}"
-                )
+                raise Conflict(f"restart: only a failed or inactive subscription begins anew, this is {row.status}")
             values["generation"] = row.generation + 1
-            await connection.execute(
-                update(subscriptions).where(_is(account, subscription.id)).values(**values)
-            )
+            await connection.execute(update(subscriptions).where(_is(account, subscription.id)).values(**values))
             await _write_contacts(connection, account, subscription.contacts())
             return Created(generation=row.generation + 1, is_new=True)
 
@@ -130,9 +124,7 @@ class Subscriptions(Part):
 
     async def contacts(self, account: str, customer: str) -> Contacts:
         """How to reach a customer; raises `NotFound`."""
-        query = select(contacts.c.contacts).where(
-            contacts.c.account == account, contacts.c.customer_id == customer
-        )
+        query = select(contacts.c.contacts).where(contacts.c.account == account, contacts.c.customer_id == customer)
         async with self._begin() as connection:
             row = (await connection.execute(query)).first()
         if row is None:
@@ -160,9 +152,7 @@ async def _locked(connection: AsyncConnection, account: str, subscription: str) 
 async def _write_contacts(connection: AsyncConnection, account: str, given: Contacts) -> None:
     values = {"contacts": given.model_dump(mode="json"), "updated_at": func.clock_timestamp()}
     upsert = insert(contacts).values(account=account, customer_id=given.id, **values)
-    await connection.execute(
-        upsert.on_conflict_do_update(index_elements=["account", "customer_id"], set_=values)
-    )
+    await connection.execute(upsert.on_conflict_do_update(index_elements=["account", "customer_id"], set_=values))
 
 
 def _stored(row: Row[Any], state: dict[str, Any] | None) -> Stored:
