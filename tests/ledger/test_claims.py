@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
+import psycopg
 import pytest
 
 from dunning.domain.attempts import OutcomeKind, Trigger
+from dunning.domain.declines import DeclineClass
 from dunning.errors import Conflict, NotFound
 from dunning.ledger import ClaimLost, Resending
 from tests.ledger.till import AT, PAID, POOR, STOLEN, Till, attempt, charge, outcome, waited
@@ -89,6 +91,20 @@ async def test_settlements_at_one_moment_leave_one_event(till: Till) -> None:
     found = await asyncio.gather(*(till.ledger.settle(claim.key, PAID) for _ in range(8)))
     assert found == [PAID] * 8
     assert await till.events() == [(1, "payment.succeeded")]
+
+
+async def test_of_two_different_settlements_at_one_moment_one_is_recorded_and_both_return_it(till: Till) -> None:
+    claim = await till.send(charge())
+    other = outcome(OutcomeKind.DECLINED, raw_code="DO_NOT_HONOR", klass=DeclineClass.SOFT)
+    blocked = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
+    async with await psycopg.AsyncConnection.connect(till.url) as holder:
+        await holder.execute("select key from attempts where key = %s for update", (claim.key,))
+        settling = [asyncio.create_task(till.ledger.settle(claim.key, one)) for one in (POOR, other)]
+        async with asyncio.timeout(20):
+            while await till.sql(blocked) != [(2,)]:
+                pass
+    one, two = await asyncio.gather(*settling)
+    assert one == two
 
 
 async def test_a_late_success_wins_over_a_decline_and_is_told_once(till: Till) -> None:
