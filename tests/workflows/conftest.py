@@ -16,7 +16,15 @@ from dunning.domain.tables import (
     step_cycle,
     step_subscription,
 )
+from tests import servers
 from tests.workflows.world import World, open_world
+
+
+@pytest.fixture
+async def temporal_env() -> AsyncIterator[WorkflowEnvironment]:
+    """A clock of each test's own: a run that is left in the middle of something would hold it for the next."""
+    async with servers.time_skipping() as environment:
+        yield environment
 
 
 @pytest.fixture

@@ -5,6 +5,8 @@ Each story names the rows that it must walk, and fails when it did not; one test
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from dunning.domain.tables import CYCLE_TABLE, SUBSCRIPTION_TABLE
@@ -17,6 +19,8 @@ LATER_ISSUES = {
     "subscription past_due ended_with_time_left",
     "subscription on_hold ended_with_time_left",
 }
+PATIENCE = 12.0
+
 NEVER_WAITS_THERE = {"cycle scheduled canceled", "cycle scheduled paid"}
 """A cycle is scheduled only inside one step of the core: nothing can reach it between."""
 
@@ -40,6 +44,7 @@ def test_the_stories_walk_every_row() -> None:
 @pytest.mark.server
 @pytest.mark.parametrize("story", STORIES, ids=lambda s: s.name)
 async def test_a_story_walks_its_rows(story: Story, world: World, walked: set[str]) -> None:
-    await story.tell(world)
+    async with asyncio.timeout(PATIENCE):
+        await story.tell(world)
 
     assert story.rows <= walked, f"not walked: {story.rows - walked}; walked: {sorted(walked)}"

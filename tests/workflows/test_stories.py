@@ -6,17 +6,18 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
-from temporalio.testing import WorkflowEnvironment
 
 from dunning.domain.tables import CycleStatus, SubscriptionStatus
+from tests import servers
 from tests.workflows.world import World, open_world
 
 pytestmark = pytest.mark.server
 
 
 @pytest.fixture
-async def world(temporal_env: WorkflowEnvironment, ledger_url: str) -> AsyncIterator[World]:
-    async with open_world(temporal_env, ledger_url) as opened:
+async def world(ledger_url: str) -> AsyncIterator[World]:
+    # A server of its own for each test: a refused update can hold the time-skipping server's clock for good.
+    async with servers.time_skipping() as environment, open_world(environment, ledger_url) as opened:
         yield opened
 
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
 from pydantic import SecretStr
 from temporalio.client import Client, WorkflowHandle
+from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
@@ -52,6 +53,7 @@ class World:
         self.mail = mail
         self.task_queue = f"dunning-{uuid.uuid4()}"
         self.http = httpx.AsyncClient(base_url=sandbox.url, timeout=10)
+        self.ids: list[str] = []
 
     async def now(self) -> datetime:
         """The server's clock."""
@@ -87,7 +89,14 @@ class World:
         handle = await self.client.start_workflow(
             contract.WORKFLOW, start, id=contract.workflow_id(ACCOUNT, name), task_queue=self.task_queue
         )
+        self.ids.append(handle.id)
         return Life(self, name, reference, handle, anchor)
+
+    async def end_lives(self) -> None:
+        """A run without a worker would hold the server's clock for every test that follows."""
+        for id in self.ids:
+            with suppress(RPCError):
+                await self.client.get_workflow_handle(id).terminate("the test is over")
 
     async def script(
         self, name: str, reference: str, outcomes: tuple[str, ...], token: str, methods: tuple[str, ...] = ()
@@ -219,7 +228,10 @@ async def open_world(
         )  # fmt: skip
         try:
             async with worker:
-                yield world
+                try:
+                    yield world
+                finally:
+                    await world.end_lives()
         finally:
             await world.http.aclose()
             for provider in providers.values():
