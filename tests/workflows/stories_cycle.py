@@ -14,7 +14,7 @@ from tests.workflows.telling import A_MINUTE, cycle_is, is_, unclear
 from tests.workflows.world import Life, World
 
 SOFT, HARD, ACTION = "INSUFFICIENT_FUNDS", "DO_NOT_HONOR", "INCORRECT_CVC"
-TECHNICAL, MERCHANT = "NETWORK_ERROR", "MERCHANT_NOT_LIVE"
+TECHNICAL, MERCHANT = "NETWORK_ERROR", "INVALID_REQUEST"
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 LATER = "PENDING/90d/SUCCEEDED"
 
