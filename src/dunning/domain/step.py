@@ -46,10 +46,14 @@ class Step:
     def put(self, obligation: Obligation, **changes: Any) -> Obligation:
         """Store an obligation (with changes); a new one is appended."""
         new = obligation.but(**changes) if changes else obligation
-        if self.s.has(new.id):
-            self.set(obligations=tuple(new if o.id == new.id else o for o in self.s.obligations))
+        kept = list(self.s.obligations)
+        for index, other in enumerate(kept):
+            if other.id == new.id:
+                kept[index] = new
+                break
         else:
-            self.set(obligations=(*self.s.obligations, new))
+            kept.append(new)
+        self.set(obligations=tuple(kept))
         return new
 
     def move(self, obligation: Obligation, fact: CycleFact, **changes: Any) -> Obligation:
