@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime, time, timedelta
+from functools import lru_cache
 from itertools import pairwise
 
 from pydantic import Field
@@ -66,6 +67,11 @@ class Planned(Value):
 
 def rungs_of(days: Sequence[int]) -> tuple[Rung, ...]:
     """The rungs of a policy's cumulative days; `ValueError` unless they increase strictly from 1 or more."""
+    return _rungs_of(tuple(days))
+
+
+@lru_cache(maxsize=1024)
+def _rungs_of(days: tuple[int, ...]) -> tuple[Rung, ...]:
     rungs = tuple(Rung(index=index, days=day) for index, day in enumerate(days, start=1))
     if any(later.days <= before.days for before, later in pairwise(rungs)):
         raise ValueError(f"days of a ladder must increase strictly, were {list(days)}")
