@@ -80,6 +80,8 @@ class AccountSettings(_Part):
         requests_per_second: over all workers.
         backend_url, backend_secret: where signed events go, and the `whsec_` secret that signs them.
         merchant_name: as customers know it.
+        payment_method_url: your page where a customer changes the payment method; notices link to it.
+            `{subscription}` and `{customer}` are filled with their ids.
     """
 
     provider: Literal["xendit", "dodo", "omise", "google_play"]
@@ -95,6 +97,9 @@ class AccountSettings(_Part):
     whatsapp: WhatsAppSettings | None = None
     smtp: SmtpSettings | None = None
     merchant_name: str = Field(min_length=1)
+    payment_method_url: str | None = Field(
+        default=None, pattern=r"^https?://[^\s{}]+(\{(subscription|customer)\}[^\s{}]*)*$"
+    )
     brand: BrandSettings = BrandSettings()
 
     @model_validator(mode="before")

@@ -201,11 +201,17 @@ class Outbox(Part):
 
 
 class NoticeClaim(Value):
-    """The right to send one notice on one channel. `is_repeat`: it may have been sent before."""
+    """The right to send one notice on one channel.
+
+    Attributes:
+        is_repeat: it may have been sent before.
+        tries: how often it was claimed, this time included.
+    """
 
     is_ours: bool
     is_repeat: bool = False
     status: str = ""
+    tries: int = 0
 
 
 class Notices(Part):
@@ -237,7 +243,8 @@ class Notices(Part):
                 return NoticeClaim(is_ours=False, status=row.status)
             values = {"status": "sending", "lease_until": now + NOTICE_LEASE, "tries": row.tries + 1}
             await connection.execute(update(notices).where(this).values(**values))
-            return NoticeClaim(is_ours=True, is_repeat=row.status == "sending", status="sending")
+            is_repeat = row.status == "sending"
+            return NoticeClaim(is_ours=True, is_repeat=is_repeat, status="sending", tries=row.tries + 1)
 
     async def settle_notice(
         self,

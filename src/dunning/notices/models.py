@@ -23,13 +23,18 @@ class SendNoticeInput(Value):
 
 
 class NoticeOutcome(Value):
-    """What came of it. `retry_at` (business time): a channel is down, nothing else is; try again then.
+    """What came of it.
 
     Attributes:
-        channels: per channel a status: sent, skipped, failed, unclear, waiting.
+        is_sent: on at least one channel.
+        because: every channel with its status, for operators.
+        retry_at: business time, quiet hours kept; some channel can be tried again then, the others are settled.
+        channels: per channel a status: sent, skipped, failed, unclear, dropped, waiting.
+        attention: what a person has to put right; None when nothing.
     """
 
     is_sent: bool
     because: str = ""
     retry_at: datetime | None = None
     channels: dict[str, str] = Field(default_factory=dict)
+    attention: str | None = None

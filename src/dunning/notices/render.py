@@ -1,40 +1,40 @@
 """From a planned notice to what the customer reads. SPEC 11.
 
-Texts stand in one file per locale; amounts and dates are written by Babel; times are the customer's own. No raw
-code gets here: a notice carries a reason key, and concealed reasons were replaced in the core.
+No raw code gets here: a notice carries a reason key, and concealed reasons were replaced in the core.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
-from decimal import Decimal
 from functools import cache
 from pathlib import Path
-from typing import Any
-from zoneinfo import ZoneInfo
+from string import Formatter
 
-import yaml
-from babel.dates import format_datetime
-from babel.numbers import format_currency
+from babel import Locale
+from babel.core import UnknownLocaleError
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from dunning.domain.base import Value
+from dunning.domain.declines import ReasonKey
 from dunning.domain.messages import PlannedNotice
-from dunning.domain.money import EXPONENTS, NO_SMALL_UNITS
-from dunning.domain.terms import Contacts
+from dunning.domain.terms import Contacts, Occasion
+from dunning.notices.formats import amount_text, instant_text
+from dunning.notices.texts import OccasionTexts, Texts, texts
 
-_HERE = Path(__file__).parent
-DEFAULT_LOCALE = "en"
-_CODE_BEFORE_FIGURE = re.compile(r"(?<=[A-Za-z])(?=\d)")
+_TEMPLATES = Path(__file__).parent / "templates"
+_SPACES = re.compile(r"[^\S\u00a0\u202f]+|[\x00-\x1f\x7f]+")
+_WHITE, _INK = "#ffffff", "#171a21"
 
 
 class Brand(Value):
-    """How the merchant looks to customers."""
+    """How the merchant looks to customers. `colour` is `#rrggbb`; questions go to `support_address`."""
 
     name: str
     colour: str = "#1a4fd6"
     logo_url: str | None = None
+    support_address: str | None = None
 
 
 class Rendered(Value):
@@ -48,93 +48,140 @@ class Rendered(Value):
     parameters: tuple[str, ...]
 
 
-def locales() -> list[str]:
-    """The locales that there are texts for."""
-    return sorted(path.stem for path in (_HERE / "locales").glob("*.yml"))
+class CannotBeWritten(Exception):
+    """There are no texts for the occasion, or the notice lacks a fact that they need. Our mistake, not a channel's."""
 
 
-@cache
-def texts(locale: str) -> dict[str, Any]:
-    """The texts of a locale; of its language, or English, where there are none."""
-    for name in (locale, locale.split("-", maxsplit=1)[0], DEFAULT_LOCALE):
-        path = _HERE / "locales" / f"{name}.yml"
-        if path.exists():
-            found: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-            return found
-    raise FileNotFoundError("the English texts are part of the package")
+def render(notice: PlannedNotice, contacts: Contacts, brand: Brand, *, link: str | None = None) -> Rendered:
+    """Write one notice for one customer; raises `CannotBeWritten`. `link`: where the payment method is changed."""
+    said = texts(contacts.locale)
+    words = said.occasions.get(notice.occasion)
+    if words is None:
+        raise CannotBeWritten(f"there are no texts for {notice.occasion.value} in {said.language}")
+    fields = _fields(said, notice, contacts, brand)
+    page = _page(said, words, fields, brand, has_name=contacts.name is not None)
+    shown = {
+        **page,
+        "is_urgent": notice.occasion is Occasion.ACTION_REQUIRED,
+        "link": link if words.button else None,
+        "details": _details(said, fields),
+        "start": "left" if said.direction == "ltr" else "right",
+        "end": "right" if said.direction == "ltr" else "left",
+    }
+    inserted = {**fields, "next": page["next"], "name": fields["name"] or said.nameless}
+    return Rendered(
+        subject=str(page["subject"]),
+        html=_pages().get_template("mail.html.j2").render(shown),
+        text=_pages().get_template("mail.txt.j2").render(shown),
+        template=f"dunning_{notice.occasion.value}",
+        template_language=said.whatsapp_language,
+        parameters=tuple(str(inserted[name]) for name in words.whatsapp.parameters),
+    )
+
+
+def _fields(said: Texts, notice: PlannedNotice, contacts: Contacts, brand: Brand) -> dict[str, str]:
+    """What placeholders stand for; empty where it is not known."""
+    facts = notice.facts
+    try:
+        amount = amount_text(int(facts["amount"]), str(facts["currency"]), _number_locale(said, contacts))
+        reason = said.reasons[ReasonKey(str(facts.get("reason_key", ReasonKey.GENERIC)))]
+        next_at = _instant(facts.get("next_attempt_at"), said, contacts)
+        open_until = _instant(facts.get("open_until"), said, contacts)
+    except (KeyError, ValueError) as failure:
+        raise CannotBeWritten(f"a fact of the notice is missing or unreadable: {failure}") from failure
+    fields = {
+        "name": contacts.name or "",
+        "merchant": brand.name,
+        "description": str(facts.get("description", "")),
+        "amount": amount,
+        "reason": reason,
+        "next_at": next_at,
+        "open_until": open_until,
+        "support": brand.support_address or "",
+    }
+    return {name: _line(value) for name, value in fields.items()}
+
+
+def _page(
+    said: Texts, words: OccasionTexts, fields: Mapping[str, str], brand: Brand, *, has_name: bool
+) -> dict[str, str | None]:
+    # In a text from right to left, figures and names keep their own direction only when they are isolated.
+    is_rtl = said.direction == "rtl"
+    put = {name: f"\u2068{value}\u2069" if is_rtl and value else value for name, value in fields.items()}
+    return {
+        "language": said.language,
+        "direction": said.direction,
+        "merchant": brand.name,
+        "subject": words.subject.format(**fields),
+        "headline": words.headline.format(**put),
+        "greeting": (said.greeting if has_name else said.greeting_nameless).format(**put),
+        "happened": words.happened.format(**put),
+        "next": (words.next if _is_known(words.next, fields) else words.next_none).format(**put),
+        "action": words.action.format(**put),
+        "button": words.button,
+        "closing": said.closing.format(**put),
+        "footer": said.footer.format(**put),
+        "footer_support": said.footer_support.format(**put) if fields["support"] else "",
+        "colour": brand.colour,
+        "on_colour": readable_on(brand.colour),
+        "logo_url": brand.logo_url,
+    }
+
+
+def _details(said: Texts, fields: Mapping[str, str]) -> list[tuple[str, str]]:
+    return [(label, fields[name]) for name, label in said.labels.items() if fields[name]]
+
+
+def _is_known(sentence: str, fields: Mapping[str, str]) -> bool:
+    return all(fields[name] for _, name, _, _ in Formatter().parse(sentence) if name is not None)
+
+
+def _instant(fact: str | int | None, said: Texts, contacts: Contacts) -> str:
+    if not fact:
+        return ""
+    return instant_text(datetime.fromisoformat(str(fact)), contacts.time_zone, said.language, said.date_time)
+
+
+def _number_locale(said: Texts, contacts: Contacts) -> str:
+    """The customer's own region writes amounts, as long as the language is that of the texts."""
+    own = contacts.locale.replace("-", "_")
+    if own.split("_", maxsplit=1)[0].lower() != said.language.split("-", maxsplit=1)[0]:
+        return said.language
+    try:
+        return str(Locale.parse(own))
+    except (UnknownLocaleError, ValueError):
+        return said.language
+
+
+def _line(text: str) -> str:
+    """Headers and WhatsApp parameters are single lines, whatever a backend wrote. No-break spaces stay."""
+    return _SPACES.sub(" ", text).strip(" ")
+
+
+def readable_on(colour: str) -> str:
+    """White or near-black, whichever can be read better on `#rrggbb`."""
+    return max((_WHITE, _INK), key=lambda ink: contrast(ink, colour))
+
+
+def contrast(one: str, other: str) -> float:
+    """The contrast of two colours by WCAG 2.1: 1 for the same, 21 for black on white; texts need 4.5."""
+    light, dark = sorted((_luminance(one), _luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    red, green, blue = (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 @cache
 def _pages() -> Environment:
-    # Autoescape for HTML only: plain text must not show entities.
+    # HTML is escaped; plain text must not show entities.
     return Environment(
-        loader=FileSystemLoader(_HERE / "templates"),
+        loader=FileSystemLoader(_TEMPLATES),
         autoescape=select_autoescape(enabled_extensions=("html.j2",), default_for_string=True),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-
-
-def amount_text(amount: int, currency: str, locale: str) -> str:
-    """Minor units as people of the locale write them; currencies without cents in daily life show none."""
-    value = Decimal(amount).scaleb(-EXPONENTS.get(currency, 2))
-    place = locale.replace("-", "_")
-    if currency in NO_SMALL_UNITS and value == value.to_integral_value():
-        written = format_currency(value, currency, "¤#,##0", locale=place, currency_digits=False)
-    else:
-        written = format_currency(value, currency, locale=place)
-    # A code where the locale has no symbol runs into the figure: "THB299.00".
-    return _CODE_BEFORE_FIGURE.sub("\u00a0", written)
-
-
-def instant_text(instant: datetime, time_zone: str, locale: str) -> str:
-    """An instant at the customer's own wall clock."""
-    local = instant.astimezone(ZoneInfo(time_zone))
-    return format_datetime(local, "d MMMM y, HH:mm", locale=locale.replace("-", "_"))
-
-
-def render(notice: PlannedNotice, contacts: Contacts, brand: Brand, *, link: str | None = None) -> Rendered:
-    """Write one notice for one customer."""
-    said = texts(contacts.locale)
-    words = said["occasions"][notice.occasion.value]
-    locale, facts = said["language"], notice.facts
-    next_at = facts.get("next_attempt_at")
-    fields = {
-        "name": contacts.name or "",
-        "merchant": brand.name,
-        "description": str(facts.get("description", "")),
-        "amount": amount_text(int(facts["amount"]), str(facts["currency"]), locale),
-        "reason": said["reasons"][str(facts.get("reason_key", "generic"))],
-        "next_at": _next_at(next_at, contacts, locale),
-    }
-    page = {
-        **fields,
-        "language": said["language"],
-        "direction": said["direction"],
-        "subject": words["subject"].format(**fields),
-        "headline": words["headline"].format(**fields),
-        "greeting": (said["greeting"] if contacts.name else said["greeting_nameless"]).format(**fields),
-        "happened": words["happened"].format(**fields),
-        "next": words["next" if next_at else "next_none"].format(**fields),
-        "action": words["action"].format(**fields),
-        "closing": said["closing"].format(**fields),
-        "button": said["button"],
-        "link": link if words["action"] else None,
-        "colour": brand.colour,
-        "logo_url": brand.logo_url,
-    }
-    return Rendered(
-        subject=page["subject"],
-        html=_pages().get_template("mail.html.j2").render(page),
-        text=_pages().get_template("mail.txt.j2").render(page),
-        template=f"dunning_{notice.occasion.value}",
-        template_language=said["whatsapp_language"],
-        parameters=(contacts.name or brand.name, fields["amount"], fields["description"], page["next"]),
-    )
-
-
-def _next_at(next_at: str | int | None, contacts: Contacts, locale: str) -> str:
-    if not next_at:
-        return ""
-    return instant_text(datetime.fromisoformat(str(next_at)), contacts.time_zone, locale)

@@ -6,21 +6,52 @@ what may have been sent is never sent again; a repeated mail has the same Messag
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from urllib.parse import quote
 
-import aiosmtplib
 import httpx
 
+from dunning.domain.base import Value
+from dunning.domain.messages import PlannedNotice
+from dunning.domain.quiet import next_allowed
 from dunning.domain.terms import Channel, Contacts
 from dunning.ledger import Ledger
+from dunning.ledger.messages import NoticeClaim
 from dunning.notices import email, whatsapp
 from dunning.notices.models import NoticeOutcome, SendNoticeInput
-from dunning.notices.render import Brand, Rendered, render
-from dunning.notices.whatsapp import Sent
+from dunning.notices.render import Brand, CannotBeWritten, Rendered, render
+from dunning.notices.whatsapp_codes import Sent
 from dunning.settings import AccountSettings
 
-RETRY_AFTER = timedelta(minutes=15)
-"""A channel that is down is tried again on planned instants (business time)."""
+BACK_OFF = (timedelta(minutes=15), timedelta(hours=1), timedelta(hours=4), timedelta(hours=12))
+"""A channel that is down is tried again after so long each time (business time); after the last, e-mail. SPEC 11."""
+
+REACHED_NOBODY = frozenset({"failed", "unclear", "skipped"})
+
+
+class _Tried(Value):
+    """What came of one channel. `wait` goes with status `planned`: back in the queue, for so long."""
+
+    status: str
+    because: str
+    provider_id: str | None = None
+    wait: timedelta | None = None
+    attention: str | None = None
+
+
+@dataclass(frozen=True)
+class _Sending:
+    """One notice being sent: what was asked, who gets it, and what is said (None: it could not be written)."""
+
+    request: SendNoticeInput
+    contacts: Contacts
+    rendered: Rendered | None
+    fault: str
+
+    @property
+    def notice(self) -> PlannedNotice:
+        return self.request.notice
 
 
 class Sender:
@@ -30,96 +61,156 @@ class Sender:
         self._ledger = ledger
         self._account = account
         self._http = http
-        brand = account.brand
-        self._brand = Brand(name=account.merchant_name, colour=brand.colour, logo_url=brand.logo_url)
+        look = account.brand
+        self._brand = Brand(
+            name=account.merchant_name,
+            colour=look.colour,
+            logo_url=look.logo_url,
+            support_address=look.support_address,
+        )
 
     async def send(self, request: SendNoticeInput) -> NoticeOutcome:
-        """Send on every listed channel; e-mail stands in where WhatsApp cannot reach and e-mail is not listed."""
+        """Send on every listed channel; e-mail stands in when none of them reached the customer."""
         contacts = await self._ledger.contacts(request.account, request.customer)
-        rendered = render(request.notice, contacts, self._brand, link=_link(request))
-        results: dict[str, str] = {}
-        for channel in request.notice.channels:
-            results[channel.value] = await self._on(channel, request, contacts, rendered)
-        listed = set(request.notice.channels)
-        if Channel.EMAIL not in listed and any(r in ("failed", "unclear") for r in results.values()):
-            results["EMAIL"] = await self._on(Channel.EMAIL, request, contacts, rendered)
-        return _outcome(request, results)
+        rendered, fault = None, ""
+        try:
+            rendered = render(request.notice, contacts, self._brand, link=self._link(request))
+        except CannotBeWritten as failure:
+            fault = str(failure)
+        sending = _Sending(request, contacts, rendered, fault)
+        channels = request.notice.channels
+        tried = {channel: await self._on(channel, sending) for channel in channels}
+        is_unheard = all(one.status in REACHED_NOBODY for one in tried.values())
+        if Channel.EMAIL not in channels and channels and is_unheard:
+            tried[Channel.EMAIL] = await self._on(Channel.EMAIL, sending)
+        return _outcome(sending, tried)
 
-    async def _on(self, channel: Channel, request: SendNoticeInput, contacts: Contacts, rendered: Rendered) -> str:
-        notice = request.notice
+    async def _on(self, channel: Channel, sending: _Sending) -> _Tried:
+        """Claim, send, settle. What is settled already, or is being sent by another, is left as it is."""
+        request, notice = sending.request, sending.notice
         place = (request.account, request.subscription, notice.key, channel.value)
         claim = await self._ledger.claim_notice(
             *place, occasion=notice.occasion.value, planned_at=notice.at, because=notice.because
         )
         if not claim.is_ours:
-            return "waiting" if claim.status == "sending" else claim.status
-        if contacts.reach(channel) is None:
-            return await self._settle(place, "skipped", "no address, or no consent, for this channel")
+            is_elsewhere = claim.status == "sending"
+            return _Tried(
+                status="planned" if is_elsewhere else claim.status,
+                because="another worker has it" if is_elsewhere else "settled before",
+                wait=BACK_OFF[0] if is_elsewhere else None,
+            )
+        tried = await self._try(channel, sending, claim)
+        await self._ledger.settle_notice(
+            *place, status=tried.status, outcome=tried.because, provider_id=tried.provider_id
+        )
+        return tried
+
+    async def _try(self, channel: Channel, sending: _Sending, claim: NoticeClaim) -> _Tried:
+        if channel is Channel.WHATSAPP and claim.is_repeat:
+            return _Tried(status="unclear", because="it may have been sent before; WhatsApp is never sent to twice")
+        if untrue := _untrue_because(sending.notice, sending.request.business_at):
+            return _Tried(status="dropped", because=untrue)
+        address = sending.contacts.reach(channel)
+        if address is None:
+            return _Tried(status="skipped", because="no address, or no consent, for this channel")
+        if sending.rendered is None:
+            return _Tried(status="failed", because=sending.fault, attention=sending.fault)
         if channel is Channel.WHATSAPP:
-            return await self._whatsapp(place, request, contacts, rendered, is_repeat=claim.is_repeat)
+            return await self._whatsapp(sending, sending.rendered, address, claim.tries)
         if channel is Channel.EMAIL:
-            return await self._email(place, request, contacts, rendered)
-        return await self._settle(place, "failed", "no SMS gateway is configured")
+            return await self._email(sending, sending.rendered, address, claim.tries)
+        return _Tried(status="failed", because="no SMS gateway is configured")
 
-    async def _whatsapp(
-        self, place: tuple[str, str, str, str], request: SendNoticeInput, contacts: Contacts, rendered: Rendered,
-        *, is_repeat: bool,
-    ) -> str:  # fmt: skip
+    async def _whatsapp(self, sending: _Sending, rendered: Rendered, phone: str, tries: int) -> _Tried:
         settings = self._account.whatsapp
-        if settings is None or contacts.phone is None:
-            return await self._settle(place, "failed", "WhatsApp is not configured, or the phone number is missing")
-        if is_repeat:
-            return await self._settle(place, "unclear", "it may have been sent before: never sent twice")
-        answer = await whatsapp.send(
-            self._http, settings, to=contacts.phone, notice_key=f"{request.subscription}/{request.notice.key}",
-            rendered=rendered,
-        )  # fmt: skip
+        if settings is None:
+            return _unset("WhatsApp is not configured for this merchant account")
+        key = f"{sending.request.subscription}/{sending.notice.key}"
+        answer = await whatsapp.send(self._http, settings, to=phone, notice_key=key, rendered=rendered)
         if answer.sent is Sent.ACCEPTED:
-            return await self._settle(place, "sent", "accepted", answer.message_id)
-        if answer.sent is Sent.TRANSIENT:
-            return await self._settle(place, "planned", answer.because)
-        status = "unclear" if answer.sent is Sent.UNCLEAR else "failed"
-        return await self._settle(place, status, answer.because)
+            return _Tried(status="sent", because=answer.because, provider_id=answer.message_id)
+        attention = answer.because if answer.needs_attention else None
+        status, wait = "unclear" if answer.sent is Sent.UNCLEAR else "failed", None
+        if answer.sent is Sent.TRANSIENT and not (answer.needs_attention and tries > 1):
+            wait = _wait(tries)
+        elif answer.sent is Sent.WAIT and Channel.EMAIL not in sending.notice.channels and tries == 1:
+            # Where e-mail is listed, the customer has heard already; else once more, and then e-mail.
+            wait = answer.wait
+        return _Tried(
+            status=status if wait is None else "planned", because=answer.because, wait=wait, attention=attention
+        )
 
-    async def _email(
-        self, place: tuple[str, str, str, str], request: SendNoticeInput, contacts: Contacts, rendered: Rendered
-    ) -> str:
+    async def _email(self, sending: _Sending, rendered: Rendered, address: str, tries: int) -> _Tried:
         settings = self._account.smtp
-        if settings is None or contacts.email is None:
-            return await self._settle(place, "failed", "SMTP is not configured, or the e-mail address is missing")
+        if settings is None:
+            return _unset("SMTP is not configured for this merchant account")
+        request = sending.request
         domain = settings.from_address.rpartition("@")[2]
         identity = email.message_id(request.account, request.subscription, request.notice.key, domain)
-        mail = email.compose(
-            rendered,
-            to=contacts.email,
-            name=contacts.name,
-            sender=settings.from_address,
-            brand=self._brand,
-            identity=identity,
-        )
         try:
-            await email.send(settings, mail)
-        except aiosmtplib.SMTPRecipientsRefused:
-            return await self._settle(place, "failed", "the mail server refused the recipient")
-        except (aiosmtplib.SMTPException, OSError) as failure:
-            return await self._settle(place, "planned", f"the mail server: {type(failure).__name__}")
-        return await self._settle(place, "sent", "accepted", identity)
+            mail = email.compose(
+                rendered,
+                to=address,
+                name=sending.contacts.name,
+                sender=settings.from_address,
+                brand=self._brand,
+                identity=identity,
+                at=datetime.now(UTC),
+            )
+            answer = await email.send(settings, mail)
+        except ValueError:
+            # The standard library quotes the address in its message, so the message is not kept.
+            return _Tried(status="failed", because="an address that cannot be written in a mail")
+        if answer.is_accepted:
+            return _Tried(status="sent", because=answer.because, provider_id=identity)
+        attention = answer.because if answer.needs_attention else None
+        wait = None if answer.is_final else _wait(tries)
+        return _Tried(
+            status="failed" if wait is None else "planned", because=answer.because, wait=wait, attention=attention
+        )
 
-    async def _settle(
-        self, place: tuple[str, str, str, str], status: str, outcome: str, provider_id: str | None = None
-    ) -> str:
-        await self._ledger.settle_notice(*place, status=status, outcome=outcome, provider_id=provider_id)
-        return "waiting" if status == "planned" else status
+    def _link(self, request: SendNoticeInput) -> str | None:
+        """Where the customer changes the payment method: this notice's own link, or the merchant's page."""
+        if own := request.notice.facts.get("link"):
+            return str(own)
+        page = self._account.payment_method_url
+        if page is None:
+            return None
+        return page.format(subscription=quote(request.subscription, safe=""), customer=quote(request.customer, safe=""))
 
 
-def _link(request: SendNoticeInput) -> str | None:
-    found = request.notice.facts.get("link")
-    return str(found) if found else None
+def _unset(because: str) -> _Tried:
+    return _Tried(status="failed", because=because, attention=because)
 
 
-def _outcome(request: SendNoticeInput, results: dict[str, str]) -> NoticeOutcome:
-    said = ", ".join(f"{channel} {status}" for channel, status in results.items())
-    if "waiting" in results.values():
-        retry_at = request.business_at + RETRY_AFTER
-        return NoticeOutcome(is_sent=False, because=said, retry_at=retry_at, channels=results)
-    return NoticeOutcome(is_sent="sent" in results.values(), because=said, channels=results)
+def _wait(tries: int) -> timedelta | None:
+    """How long to wait after so many tries; None when it is given up."""
+    return BACK_OFF[tries - 1] if tries <= len(BACK_OFF) else None
+
+
+def _untrue_because(notice: PlannedNotice, now: datetime) -> str | None:
+    """A notice that announces an instant which has passed while it waited says something untrue."""
+    announced = notice.facts.get("next_attempt_at")
+    if announced and datetime.fromisoformat(str(announced)) <= now:
+        return "the attempt that it announces has come in the meantime"
+    return None
+
+
+def _outcome(sending: _Sending, tried: dict[Channel, _Tried]) -> NoticeOutcome:
+    waits = [one.wait for one in tried.values() if one.wait is not None]
+    retry_at = None
+    if waits:
+        # The longest, so that no channel is asked before its time.
+        retry_at = next_allowed(sending.request.business_at + max(waits), sending.contacts.time_zone)
+    faults = sorted({one.attention for one in tried.values() if one.attention})
+    return NoticeOutcome(
+        is_sent=any(one.status == "sent" for one in tried.values()),
+        because="; ".join(f"{channel.value} {_shown(one)}: {one.because}" for channel, one in tried.items()),
+        retry_at=retry_at,
+        channels={channel.value: _shown(one) for channel, one in tried.items()},
+        attention="; ".join(faults) or None,
+    )
+
+
+def _shown(tried: _Tried) -> str:
+    return "waiting" if tried.status == "planned" else tried.status

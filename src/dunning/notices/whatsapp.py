@@ -1,44 +1,33 @@
-"""The WhatsApp Cloud API: one template message, and what its answers mean. Contract: the sheet, part W."""
+"""The WhatsApp Cloud API: one template message, and what its answers mean."""
 
 from __future__ import annotations
 
-from enum import StrEnum
+from datetime import timedelta
 
 import httpx
 
 from dunning.domain.base import Value
 from dunning.notices.render import Rendered
+from dunning.notices.whatsapp_codes import ERROR_CODES, UNKNOWN, Sent
 from dunning.settings import WhatsAppSettings
 
 
-class Sent(StrEnum):
-    """What came of a request."""
-
-    ACCEPTED = "accepted"
-    TRANSIENT = "transient"
-    WAIT = "wait"
-    RECIPIENT = "recipient"
-    CONFIG = "config"
-    UNCLEAR = "unclear"
-
-
-_CODES: dict[Sent, tuple[int, ...]] = {
-    Sent.TRANSIENT: (1, 2, 4, 80007, 130429, 131056, 131000, 131016, 133004, 131057, 2494100),
-    Sent.WAIT: (134101, 131048, 131064, 131049),
-    Sent.RECIPIENT: (130472, 131026, 131050, 130403, 131021, 130497, 137000),
-}
-"""Error codes by class; everything else is our configuration. Source: the sheet, W.4."""
-
-CLASS_OF: dict[int, Sent] = {code: klass for klass, codes in _CODES.items() for code in codes}
-
-
 class WhatsAppAnswer(Value):
-    """What the API said: the message's id, or why not."""
+    """What the API said.
+
+    Attributes:
+        message_id: WhatsApp's own, when it was accepted. Accepted is not delivered.
+        code: the error's, when there was one.
+        because: for operators; it holds no address.
+        wait: the least time before the same message may be sent again.
+    """
 
     sent: Sent
     message_id: str | None = None
     code: int | None = None
     because: str = ""
+    wait: timedelta | None = None
+    needs_attention: bool = False
 
 
 def request_body(to: str, notice_key: str, rendered: Rendered) -> dict[str, object]:
@@ -61,24 +50,36 @@ def request_body(to: str, notice_key: str, rendered: Rendered) -> dict[str, obje
 async def send(
     http: httpx.AsyncClient, settings: WhatsAppSettings, *, to: str, notice_key: str, rendered: Rendered
 ) -> WhatsAppAnswer:
-    """Send once. The API has no idempotency: what is unclear is never repeated."""
+    """Send once. The API has no idempotency: what is unclear is never repeated. Raises nothing of the network's."""
     url = f"{settings.base_url.rstrip('/')}/{settings.version}/{settings.phone_number_id}/messages"
     headers = {"authorization": f"Bearer {settings.token.get_secret_value()}"}
     try:
         answer = await http.post(url, json=request_body(to, notice_key, rendered), headers=headers)
-    except (httpx.ConnectError, httpx.ConnectTimeout) as failure:
-        return WhatsAppAnswer(sent=Sent.TRANSIENT, because=f"not reached: {type(failure).__name__}")
+    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as failure:
+        # The only failures that prove that no byte left.
+        return WhatsAppAnswer(sent=Sent.TRANSIENT, because=f"WhatsApp was not reached: {type(failure).__name__}")
     except httpx.HTTPError as failure:
-        return WhatsAppAnswer(sent=Sent.UNCLEAR, because=f"no answer: {type(failure).__name__}")
+        return WhatsAppAnswer(sent=Sent.UNCLEAR, because=f"no answer of WhatsApp: {type(failure).__name__}")
     return _read(answer)
 
 
 def _read(answer: httpx.Response) -> WhatsAppAnswer:
+    """By the error's code alone: Meta promises nothing about HTTP statuses and titles."""
     try:
         body = answer.json()
         if answer.is_success:
-            return WhatsAppAnswer(sent=Sent.ACCEPTED, message_id=str(body["messages"][0]["id"]))
+            message = body["messages"][0]
+            state = str(message.get("message_status", "accepted"))
+            return WhatsAppAnswer(sent=Sent.ACCEPTED, message_id=str(message["id"]), because=state)
         code = int(body["error"]["code"])
-    except (ValueError, KeyError, IndexError, TypeError):
-        return WhatsAppAnswer(sent=Sent.UNCLEAR, because=f"an answer that cannot be read, HTTP {answer.status_code}")
-    return WhatsAppAnswer(sent=CLASS_OF.get(code, Sent.CONFIG), code=code, because=f"WhatsApp error {code}")
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+        because = f"an answer of WhatsApp that cannot be read, HTTP {answer.status_code}"
+        return WhatsAppAnswer(sent=Sent.UNCLEAR, because=because)
+    row = ERROR_CODES.get(code, UNKNOWN)
+    return WhatsAppAnswer(
+        sent=row.sent,
+        code=code,
+        because=f"WhatsApp {code}: {row.meaning}",
+        wait=row.wait,
+        needs_attention=row.needs_attention,
+    )
