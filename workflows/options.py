@@ -39,6 +39,9 @@ NOTICE = Options(
     retry_policy=RetryPolicy(initial_interval=timedelta(seconds=1), maximum_attempts=3),
 )
 
+NOTICE_AGAIN = timedelta(hours=1)
+"""When the activity itself failed, its notice is handed over again after so long (business time)."""
+
 # The ledger is the memory of money: a workflow goes on only when it has written. It waits as long as that takes.
 LEDGER_TIMEOUT = timedelta(seconds=10)
 LEDGER_RETRY = RetryPolicy(

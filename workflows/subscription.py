@@ -7,7 +7,7 @@ or a message, does it, and gives the result back through `apply`.
 from __future__ import annotations
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError
+from temporalio.exceptions import ActivityError, ApplicationError
 
 from activities.names import (
     BEGIN_COMMAND,
@@ -243,18 +243,23 @@ class SubscriptionWorkflow(Shell):
             SEND_NOTICE, request, result_type=NoticeOutcome, summary=label, **options.NOTICE
         )
 
-    async def _outcome_of(self, handle: workflow.ActivityHandle[NoticeOutcome]) -> NoticeOutcome | None:
+    async def _outcome_of(self, handle: workflow.ActivityHandle[NoticeOutcome]) -> NoticeOutcome:
+        """A worker that cannot send (its ledger is away) loses no notice; one that is not configured to, says so."""
         try:
             return await handle
-        except ActivityError:
-            return None
+        except ActivityError as failure:
+            because = "the sending activity failed"
+            if isinstance(failure.cause, ApplicationError) and failure.cause.non_retryable:
+                return NoticeOutcome(is_sent=False, because=because, attention=str(failure.cause))
+            return NoticeOutcome(is_sent=False, because=because, retry_at=self._now() + options.NOTICE_AGAIN)
 
-    def _conclude_notice(self, key: str, outcome: NoticeOutcome | None) -> None:
-        if outcome is None:
-            self._apply(facts.NoticeConcluded(key=key, is_sent=False, detail="the sending activity failed"))
-            return
+    def _conclude_notice(self, key: str, outcome: NoticeOutcome) -> None:
         concluded = facts.NoticeConcluded(
-            key=key, is_sent=outcome.is_sent, detail=outcome.because, retry_at=outcome.retry_at
+            key=key,
+            is_sent=outcome.is_sent,
+            detail=outcome.because,
+            retry_at=outcome.retry_at,
+            attention=outcome.attention,
         )
         self._apply(concluded)
 

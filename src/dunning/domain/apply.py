@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from dunning.domain import collecting, commanding, facts, lifecycle
+from dunning.domain import collecting, commanding, facts, lifecycle, telling
 from dunning.domain.attempts import OutcomeKind, Trigger
 from dunning.domain.commands import CommandResult
 from dunning.domain.decide import UNCLEAR_FLAG, WINDOW_FLAG, Do
@@ -313,15 +313,8 @@ def _notice_started(step: Step, fact: facts.NoticeStarted) -> None:
 
 def _notice_concluded(step: Step, fact: facts.NoticeConcluded) -> None:
     for notice in step.s.notices:
-        if notice.key != fact.key or notice.status is not NoticeStatus.SENDING:
-            continue
-        if fact.retry_at is not None:
-            step.change_notice(notice, status=NoticeStatus.PLANNED, at=fact.retry_at, outcome=fact.detail)
-            continue
-        status = NoticeStatus.SENT if fact.is_sent else NoticeStatus.FAILED
-        step.change_notice(notice, status=status, outcome=fact.detail)
-        if notice.obligation is not None and step.s.has(notice.obligation) and fact.is_sent:
-            step.put(step.s.obligation(notice.obligation), is_told=True)
+        if notice.key == fact.key and notice.status is NoticeStatus.SENDING:
+            telling.conclude(step, notice, fact)
 
 
 _HANDLERS: dict[str, Callable[[Step, Any], None]] = {

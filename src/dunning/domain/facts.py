@@ -145,13 +145,20 @@ class NoticeStarted(Value):
 
 
 class NoticeConcluded(Value):
-    """What became of a notice. `retry_at`: a channel is down, try again then."""
+    """What became of a notice.
+
+    Attributes:
+        is_sent: on at least one channel, now or before.
+        retry_at: a channel is down; try again then, or when quiet hours are over.
+        attention: what a person has to put right.
+    """
 
     fact: Literal["notice_concluded"] = "notice_concluded"
     key: str
     is_sent: bool
     detail: str = ""
     retry_at: datetime | None = None
+    attention: str | None = None
 
 
 class Heard(Value):

@@ -62,7 +62,7 @@ class PlannedNotice(Value):
         at: business time, quiet hours already kept.
         because: why it is sent, and why then.
         facts: what the text needs, no contacts and no raw codes: `amount`, `currency`, `reason_key`,
-            `next_attempt_at` (ISO), `attempt`, `description`, `due_at`, `link`.
+            `next_attempt_at` (ISO), `open_until` (ISO), `attempt`, `description`, `due_at`, `link`.
     """
 
     key: str

@@ -6,10 +6,12 @@ Instants are planned here, in the core, so that preview and test clocks show the
 from __future__ import annotations
 
 from dunning.domain.declines import DeclineClass, customer_reason
+from dunning.domain.facts import NoticeConcluded
 from dunning.domain.messages import NoticeStatus, PlannedNotice
 from dunning.domain.quiet import next_allowed
 from dunning.domain.state import Obligation
 from dunning.domain.step import Step
+from dunning.domain.tables import CycleStatus
 from dunning.domain.terms import Occasion
 
 
@@ -28,6 +30,8 @@ def tell_action_required(step: Step, obligation: Obligation) -> None:
     last = obligation.last
     because = "the payment method can no longer be charged" if last else "there is no usable payment method"
     facts: dict[str, str | int] = {} if last is None else {"attempt": last.number}
+    if obligation.window_end is not None:
+        facts["open_until"] = obligation.window_end.isoformat()
     step.drop_notices("replaced: the customer has to act", obligation=obligation.id)
     _plan(step, Occasion.ACTION_REQUIRED, obligation, because, facts)
 
@@ -59,6 +63,51 @@ def tell_recovered(step: Step, obligation: Obligation) -> None:
     step.drop_notices("paid in the meantime", obligation=obligation.id)
     if told or obligation.is_told:
         _plan(step, Occasion.RECOVERED, obligation, "the payment was recovered", {})
+
+
+def conclude(step: Step, notice: PlannedNotice, fact: NoticeConcluded) -> None:
+    """What came of sending. What became untrue in the meantime is not tried again. SPEC 11."""
+    owed = step.s.obligation(notice.obligation) if notice.obligation and step.s.has(notice.obligation) else None
+    if fact.attention:
+        step.attend(fact.attention, owed)
+    if fact.is_sent and owed is not None:
+        step.put(step.s.obligation(owed.id), is_told=True)
+    if fact.retry_at is None:
+        status = NoticeStatus.SENT if fact.is_sent else NoticeStatus.FAILED
+        step.change_notice(notice, status=status, outcome=fact.detail)
+    elif untrue := _untrue_because(step, notice):
+        status = NoticeStatus.SENT if fact.is_sent else NoticeStatus.DROPPED
+        step.change_notice(notice, status=status, outcome=f"{untrue}; {fact.detail}")
+    else:
+        zone = step.s.terms.customer.time_zone or "UTC"
+        at = next_allowed(fact.retry_at, zone)
+        step.change_notice(notice, status=NoticeStatus.PLANNED, at=at, outcome=fact.detail)
+    if owed is not None:
+        _drop_thanks_for_nothing(step, owed.id)
+
+
+def _untrue_because(step: Step, notice: PlannedNotice) -> str | None:
+    """Nothing is said about a failure that was paid, or that a later notice tells of."""
+    if notice.obligation is None:
+        return None
+    ours = [n for n in step.s.notices if n.obligation == notice.obligation]
+    later = ours[[n.key for n in ours].index(notice.key) + 1 :]
+    if any(n.status is not NoticeStatus.DROPPED for n in later):
+        return "a later notice tells the same"
+    paid = step.s.has(notice.obligation) and step.s.obligation(notice.obligation).status is CycleStatus.SUCCEEDED
+    return "paid in the meantime" if paid and notice.occasion is not Occasion.RECOVERED else None
+
+
+def _drop_thanks_for_nothing(step: Step, obligation: str) -> None:
+    """`recovered` was planned while a failure was being told; if that reached nobody, it is not sent either."""
+    told = (NoticeStatus.SENT, NoticeStatus.SENDING)
+    ours = [n for n in step.s.notices if n.obligation == obligation and n.occasion is not Occasion.RECOVERED]
+    if not ours or step.s.obligation(obligation).is_told or any(n.status in told for n in ours):
+        return
+    for notice in step.s.notices:
+        is_thanks = notice.obligation == obligation and notice.occasion is Occasion.RECOVERED
+        if is_thanks and notice.status is NoticeStatus.PLANNED:
+            step.change_notice(notice, status=NoticeStatus.DROPPED, outcome="the failure was never told")
 
 
 def _is_told(step: Step, number: int) -> bool:

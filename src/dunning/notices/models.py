@@ -28,7 +28,7 @@ class NoticeOutcome(Value):
     Attributes:
         is_sent: on at least one channel.
         because: every channel with its status, for operators.
-        retry_at: business time, quiet hours kept; some channel can be tried again then, the others are settled.
+        retry_at: business time; some channel can be tried again then, the others are settled.
         channels: per channel a status: sent, skipped, failed, unclear, dropped, waiting.
         attention: what a person has to put right; None when nothing.
     """

@@ -14,7 +14,6 @@ import httpx
 
 from dunning.domain.base import Value
 from dunning.domain.messages import PlannedNotice
-from dunning.domain.quiet import next_allowed
 from dunning.domain.terms import Channel, Contacts
 from dunning.ledger import Ledger
 from dunning.ledger.messages import NoticeClaim
@@ -201,7 +200,7 @@ def _outcome(sending: _Sending, tried: dict[Channel, _Tried]) -> NoticeOutcome:
     retry_at = None
     if waits:
         # The longest, so that no channel is asked before its time.
-        retry_at = next_allowed(sending.request.business_at + max(waits), sending.contacts.time_zone)
+        retry_at = sending.request.business_at + max(waits)
     faults = sorted({one.attention for one in tried.values() if one.attention})
     return NoticeOutcome(
         is_sent=any(one.status == "sent" for one in tried.values()),
