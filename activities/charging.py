@@ -53,7 +53,10 @@ class ChargeActivities:
     @activity.defn(name=LOOK_UP)
     async def look_up(self, request: LookUpInput) -> Outcome:
         """Ask what became of an attempt; it never sends."""
-        return await self._of(request.account).look_up(request)
+        try:
+            return await self._of(request.account).look_up(request)
+        except Conflict as conflict:
+            raise ApplicationError(str(conflict), type="conflict", non_retryable=True) from conflict
 
     def _of(self, account: str) -> Charging:
         try:

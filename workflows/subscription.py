@@ -16,6 +16,7 @@ from activities.names import (
     END_MANDATE,
     LOOK_UP,
     READ_MANDATE,
+    RECORD,
     SEND_NOTICE,
     BeginCommandInput,
     EndMandateInput,
@@ -38,6 +39,9 @@ from dunning.ledger.models import ChargeInput, LookUpInput
 from dunning.notices.models import NoticeOutcome, SendNoticeInput
 from workflows import options
 from workflows.shell import Shell
+
+OBSERVED = "payment:"
+"""What the state remembers a payment without our key by."""
 
 
 @workflow.defn(name=contract.WORKFLOW)
@@ -167,6 +171,7 @@ class SubscriptionWorkflow(Shell):
         attempt = obligation.in_flight
         if attempt is None:
             return
+        carry = self._take_record()
         request = ChargeInput(
             account=self._s.account,
             subscription=self._s.id,
@@ -181,14 +186,22 @@ class SubscriptionWorkflow(Shell):
             metadata={**self._s.terms.metadata, **obligation.metadata},
             business_at=self._now(),
             is_method_attached=attempt.method == self._s.attached,
-            carry=self._take_record(),
+            carry=carry,
+            known_payments=self._known_payments(),
         )
         try:
             outcome = await self._activity(CHARGE, request, Outcome, options.CHARGE, label)
         except ActivityError:
             because = "the worker died or the call ran out of time: the ledger's row will tell"
             outcome = Outcome(kind=OutcomeKind.UNKNOWN, at=self._now(), because=because)
+        if carry is not None and outcome.kind in (OutcomeKind.UNKNOWN, OutcomeKind.OUTAGE):
+            # Perhaps nothing was admitted, and then nothing was carried; what was written stays as it is.
+            await self._local(RECORD, carry, None)
         self._conclude(obligation.id, attempt.number, outcome, is_look_up=False)
+
+    def _known_payments(self) -> tuple[str, ...]:
+        """Payments without our key that were matched already: no attempt adopts one of them again."""
+        return tuple(key.removeprefix(OBSERVED) for key in self._s.seen if key.startswith(OBSERVED))
 
     async def _look_up(self, decision: Decision, obligation_id: str) -> None:
         await self._record()
@@ -209,6 +222,7 @@ class SubscriptionWorkflow(Shell):
             reference=self._s.reference or "",
             business_at=self._now(),
             may_close_absent=self._now() - since >= ABSENT_AFTER,
+            known_payments=self._known_payments(),
         )
         try:
             label = summary(self._s, decision)

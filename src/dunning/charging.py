@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy.exc import SQLAlchemyError
 
 from dunning.domain.attempts import Outcome, OutcomeKind, Trigger
+from dunning.errors import Conflict
 from dunning.ledger import ClaimLost, Ledger, Limits, Resending
 from dunning.ledger.models import ChargeInput, Claim, LookUpInput, StoredAttempt
 from dunning.providers.base import (
@@ -39,10 +40,10 @@ POLLS = (0.1, 0.2, 0.4, 0.8, 1.5, 3.0)
 """Seconds between those questions; the last one repeats."""
 
 OWN_COLLECTION_MEMORY = timedelta(days=3)
-"""How far back (machine clock) a payment that the provider made by itself is searched for."""
+"""How far back (machine clock) a payment that the provider made by itself is searched for at least."""
 
 HARD_DEADLINE = 45.0
-"""Seconds that a whole charge may take; the lease is longer."""
+"""Seconds that a charge may take once it is claimed, waiting for the ledger included; the lease is longer."""
 
 
 class Charging:
@@ -73,9 +74,10 @@ class Charging:
             Conflict: the same key was used for another amount, currency, method or trigger.
         """
         try:
-            admission = await self._ledger.admit(
-                request, owner=owner, limits=self._limits, resending=self._resending()
-            )
+            admission = await self._ledger.admit(request, owner=owner, limits=self._limits, resending=self._resending())
+        except Conflict as conflict:
+            await self._ledger.attend_attempt(request, str(conflict))
+            raise
         except LEDGER_DOWN as failure:
             # Nothing was claimed and nothing sent, so this is certain; the workflow asks again later.
             return _outage(request.business_at, f"the ledger cannot be reached: {type(failure).__name__}")
@@ -92,6 +94,22 @@ class Charging:
         )
 
     async def _send(self, request: ChargeInput, claim: Claim) -> Outcome:
+        """Mark it sent, ask, write the answer down: the first two within the hard deadline, waits included."""
+        started = time.monotonic()
+        try:
+            async with asyncio.timeout(HARD_DEADLINE):
+                held_back = await self._mark_sent(request, claim)
+                if held_back is not None:
+                    return held_back
+                outcome = await self._ask(request)
+        except TimeoutError:
+            outcome = _unknown(request.business_at, "the call took longer than its deadline")
+        except LEDGER_DOWN as failure:
+            outcome = _unknown(request.business_at, f"the ledger failed meanwhile: {type(failure).__name__}")
+        return await self._write(claim, outcome, int((time.monotonic() - started) * 1000))
+
+    async def _mark_sent(self, request: ChargeInput, claim: Claim) -> Outcome | None:
+        """None when the first byte may leave."""
         try:
             await self._ledger.mark_sent(claim)
         except ClaimLost as lost:
@@ -99,20 +117,20 @@ class Charging:
             return Outcome(kind=OutcomeKind.DEFERRED, at=request.business_at, until=until, because=str(lost))
         except LEDGER_DOWN as failure:
             # The commit may or may not have happened; the row tells, so nothing is sent and nothing is assumed.
-            return _unknown(
-                request.business_at, f"the ledger failed before sending: {type(failure).__name__}"
-            )
-        started = time.monotonic()
+            because = f"the ledger failed before sending: {type(failure).__name__}"
+            return _unknown(request.business_at, because)
+        return None
+
+    async def _write(self, claim: Claim, outcome: Outcome, latency_ms: int) -> Outcome:
+        """What is not written down is not known: the workflow looks it up."""
         try:
-            async with asyncio.timeout(HARD_DEADLINE):
-                outcome = await self._ask(request)
-        except TimeoutError:
-            outcome = _unknown(request.business_at, "the call took longer than its deadline")
-        latency = int((time.monotonic() - started) * 1000)
-        if outcome.kind is OutcomeKind.OUTAGE:
-            await self._ledger.release(claim)
-            return outcome
-        return await self._ledger.settle(claim.key, outcome, claim=claim, latency_ms=latency)
+            if outcome.kind is not OutcomeKind.OUTAGE:
+                return await self._ledger.settle(claim.key, outcome, claim=claim, latency_ms=latency_ms)
+            if await self._ledger.release(claim):
+                return outcome
+        except LEDGER_DOWN as failure:
+            return _unknown(outcome.at, f"the answer could not be written down: {type(failure).__name__}")
+        return _unknown(outcome.at, "this send charged nothing, and an earlier one is still unclear")
 
     async def _ask(self, request: ChargeInput) -> Outcome:
         adopted = await self._prepare(request)
@@ -124,15 +142,19 @@ class Charging:
         return self._without_payment(request, answer)
 
     async def _prepare(self, request: ChargeInput) -> Outcome | None:
-        """Make the method current where the provider charges what is attached, and never charge on top.
+        """Never charge on top of what the provider collected by itself, and make the method current there. SPEC 12.
 
-        A change of method may make the provider collect by itself; that payment is this attempt's then. SPEC 12.
+        A change of method, also one that the customer made at the provider and that no webhook told us of, may
+        make it collect what is owed; that payment is this attempt's then.
         """
         if not self._provider.capabilities.method_update_may_charge:
             return None
-        is_new = request.attempt.trigger is Trigger.PAYMENT_METHOD_UPDATED
-        if request.is_method_attached and not is_new:
+        is_current = request.is_method_attached and request.attempt.trigger is not Trigger.PAYMENT_METHOD_UPDATED
+        if is_current and request.attempt.number == 1:
             return None
+        adopted = await self._own_collection(request)
+        if adopted is not None or is_current:
+            return adopted
         try:
             mandate = await self._provider.read_mandate(request.reference)
         except ProviderUnavailable as failure:
@@ -140,7 +162,7 @@ class Charging:
         except ProviderRefused as refused:
             return declined("api_code", refused.code, self._provider.declines, request.business_at)
         if mandate.method_token in (None, request.attempt.method):
-            return await self._own_collection(request)
+            return None
         return await self._change_method(request)
 
     async def _change_method(self, request: ChargeInput) -> Outcome | None:
@@ -154,17 +176,21 @@ class Charging:
         return await self._follow(request, change.payment) if change.payment is not None else None
 
     async def _own_collection(self, request: ChargeInput) -> Outcome | None:
-        """What the provider collected by itself when the customer changed the method there."""
-        since = datetime.now(UTC) - OWN_COLLECTION_MEMORY
-        query = _query_of(request, None, since).but(accept_keyless=True)
+        """What the provider collected by itself since the obligation was first put to it, if anything."""
+        try:
+            first = await self._ledger.first_sent_of(request)
+            known = (*request.known_payments, *await self._ledger.payments_of_others(request))
+        except LEDGER_DOWN as failure:
+            return _outage(request.business_at, f"the ledger cannot be reached: {type(failure).__name__}")
+        at_least = datetime.now(UTC) - OWN_COLLECTION_MEMORY
+        since = min(first, at_least) if first is not None else at_least
+        query = _query_of(request, None, since).but(accept_keyless=True, known_payments=known)
         found = await self._provider.find_payment(query)
         if not found.is_certain:
             return _outage(request.business_at, f"the provider could not be asked first: {found.because}")
         payment = found.payment
-        if payment is None or payment.status is PaymentStatus.FAILED:
-            return None
-        known = await self._ledger.attempt_by_payment(request.account, payment.payment_id)
-        if known is not None and known.key != request.attempt.key:
+        is_ours = payment is not None and payment.key == request.attempt.key
+        if payment is None or (payment.status is PaymentStatus.FAILED and not is_ours):
             return None
         return await self._follow(request, payment)
 
@@ -192,28 +218,30 @@ class Charging:
             settled = await self._ledger.attempt(request.attempt.key)
             if settled is not None and settled.settled_at is not None and settled.outcome is not None:
                 return settled.outcome
-            found = await self._provider.find_payment(
-                _query_of(request, payment.payment_id, payment.created_at)
-            )
+            found = await self._provider.find_payment(_query_of(request, payment.payment_id, payment.created_at))
             payment = found.payment or payment
         return outcome_of(payment, self._provider.declines, request.business_at)
 
     # --- look up ------------------------------------------------------------------------------------
 
     async def look_up(self, request: LookUpInput) -> Outcome:
-        """What became of an attempt whose outcome is not known. It never sends."""
+        """What became of an attempt whose outcome is not known. It never sends.
+
+        Raises:
+            Conflict: the row stands for another amount or currency.
+        """
         row = await self._ledger.attempt(request.attempt.key)
-        if row is None or (row.sent_at is None and row.settled_at is None and row.status == "started"):
+        if row is None or (row.sent_at is None and row.settled_at is None):
             return await self._never_sent(request, row)
+        await self._must_cost_the_same(request, row)
         if row.settled_at is not None and row.outcome is not None:
             return row.outcome
         if await self._ledger.has_live_lease(row.key):
             return _unknown(request.business_at, "another worker has this attempt in hand")
         if not self._provider.capabilities.has_look_up:
-            return _unknown(
-                request.business_at, "this provider cannot be asked: a message or an operator settles it"
-            )
-        found = await self._provider.find_payment(_query_of_row(request, row))
+            return _unknown(request.business_at, "this provider cannot be asked: a message or an operator settles it")
+        known = (*request.known_payments, *await self._ledger.payments_of_others(request))
+        found = await self._provider.find_payment(_query_of_row(request, row).but(known_payments=known))
         if found.payment is not None:
             outcome = outcome_of(found.payment, self._provider.declines, request.business_at)
             return await self._ledger.settle(row.key, outcome)
@@ -232,6 +260,14 @@ class Charging:
             )
             return await self._ledger.settle(row.key, absent)
         return _unknown(request.business_at, found.because or "absent so far")
+
+    async def _must_cost_the_same(self, request: LookUpInput, row: StoredAttempt) -> None:
+        """A row of another price tells nothing about this attempt."""
+        asked, stored = (request.amount, request.currency), (row.amount, row.currency)
+        if asked != stored:
+            because = f"attempt {row.key}: {asked} differs from {stored}, which this key stands for"
+            await self._ledger.attend_attempt(request, because)
+            raise Conflict(because)
 
     async def _never_sent(self, request: LookUpInput, row: StoredAttempt | None) -> Outcome:
         """A row without `sent_at` whose lease ended proves that nothing was sent: the attempt goes on at once."""
@@ -283,8 +319,8 @@ def _query_of_row(request: LookUpInput, row: StoredAttempt) -> PaymentQuery:
         key=row.key,
         amount=row.amount,
         currency=row.currency,
-        since=row.sent_at or row.planned_at,
+        since=row.first_sent_at or row.sent_at or row.planned_at,
         payment_id=row.provider_payment_id,
-        accept_keyless=row.number > 1,
+        accept_keyless=row.number > 1 or row.trigger == Trigger.PAYMENT_METHOD_UPDATED.value,
         business_at=request.business_at,
     )

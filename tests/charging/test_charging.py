@@ -49,8 +49,10 @@ class Shop:
     async def charge(self, request: ChargeInput | None = None) -> Outcome:
         return await self.charging.charge(request or charge(), owner=str(uuid.uuid4()))
 
-    async def look_up(self, *, after: timedelta = timedelta(), may_close_absent: bool = False) -> Outcome:
-        given = charge()
+    async def look_up(
+        self, *, after: timedelta = timedelta(), may_close_absent: bool = False, **changes: Any
+    ) -> Outcome:
+        given = charge(**changes)
         names = LookUpInput.model_fields.keys() & ChargeInput.model_fields.keys()
         values = {name: getattr(given, name) for name in names} | {"business_at": AT + after}
         return await self.charging.look_up(LookUpInput(**values, may_close_absent=may_close_absent))
@@ -58,6 +60,11 @@ class Shop:
     async def book(self) -> list[str]:
         """The status of every charge that the provider made."""
         return [c["status"] for c in (await self.http.get("/_sandbox/charges")).json()["charges"]]
+
+    async def execute(self, statement: str) -> None:
+        """Run one statement beside the ledger."""
+        async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as connection:
+            await connection.execute(statement)  # type: ignore[arg-type]
 
     async def is_written(self, status: str) -> bool:
         row = await self.ledger.attempt(charge().attempt.key)

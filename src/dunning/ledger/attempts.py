@@ -6,11 +6,10 @@ by the database's clock.
 
 from __future__ import annotations
 
-import hashlib
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, and_, select, update
+from sqlalchemy import Row, and_, case, null, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql import func
@@ -19,11 +18,12 @@ from dunning.domain.attempts import Outcome, OutcomeKind
 from dunning.domain.base import Value
 from dunning.domain.declines import DeclineClass
 from dunning.errors import Conflict, NotFound
-from dunning.ledger.base import Part, append_event, machine_now
+from dunning.ledger.base import Part, machine_now
 from dunning.ledger.limits import Limits, free_slot, lock_account, lock_customer
-from dunning.ledger.models import Admission, ChargeInput, Claim, StoredAttempt
+from dunning.ledger.models import Admission, ChargeInput, Claim, LookUpInput, StoredAttempt
 from dunning.ledger.record import write_record
 from dunning.ledger.schema import attempts, method_verdicts
+from dunning.ledger.settling import attend, columns, condemn, settle_late, tell, unsettled
 
 LEASE = timedelta(seconds=90)
 """Longer than the hard deadline of a whole charge call, pool wait included."""
@@ -91,8 +91,9 @@ class Attempts(Part):
             .where(ours)
             .values(
                 status="sent",
-                sent_at=func.clock_timestamp(),
-                first_sent_at=func.coalesce(attempts.c.first_sent_at, func.clock_timestamp()),
+                # One instant for both: they differ only where the key was sent before.
+                sent_at=func.statement_timestamp(),
+                first_sent_at=func.coalesce(attempts.c.first_sent_at, func.statement_timestamp()),
             )
         )
         async with self._begin() as connection:
@@ -116,10 +117,10 @@ class Attempts(Part):
             if row is None:
                 raise NotFound(f"attempt {key} is not in the ledger")
             if row.settled_at is not None:
-                return await _settle_late(connection, row, outcome)
+                return await settle_late(connection, row, outcome)
             if outcome.kind not in _SETTLED:
-                return await _unsettled(connection, row, outcome, claim)
-            values = _columns(outcome)
+                return await unsettled(connection, row, outcome, claim)
+            values = columns(outcome)
             if latency_ms is not None:
                 values["latency_ms"] = latency_ms
             values |= {
@@ -129,27 +130,73 @@ class Attempts(Part):
             }
             await connection.execute(update(attempts).where(attempts.c.key == key).values(**values))
             if outcome.klass is DeclineClass.HARD:
-                await _condemn(connection, row, outcome)
-            await _tell(connection, row, outcome, is_late=False)
+                await condemn(connection, row, outcome)
+            await tell(connection, row, outcome, is_late=False)
             return outcome
 
-    async def release(self, claim: Claim) -> None:
-        """Certain that nothing was charged: the same attempt may be sent again later, under the same key."""
+    async def release(self, claim: Claim) -> bool:
+        """This send charged nothing, for certain: the same attempt may be sent again later, under the same key.
+
+        False when that proves nothing for the attempt: an earlier send of the same key is still unclear, or the
+        claim is not ours any more.
+        """
+        was_unclear = attempts.c.first_sent_at < attempts.c.sent_at
+        earlier = case((was_unclear, attempts.c.first_sent_at), else_=null())
         values = {
-            "status": "started",
-            "sent_at": None,
+            "status": case((was_unclear, "unknown"), else_="started"),
+            "sent_at": earlier,
+            "first_sent_at": earlier,
             "lease_until": func.clock_timestamp(),
             "epoch": attempts.c.epoch + 1,
         }
         ours = and_(attempts.c.key == claim.key, attempts.c.owner == claim.owner, attempts.c.epoch == claim.epoch)
+        released = update(attempts).where(ours, attempts.c.settled_at.is_(None)).values(**values)
         async with self._begin() as connection:
-            await connection.execute(update(attempts).where(ours, attempts.c.settled_at.is_(None)).values(**values))
+            row = (await connection.execute(released.returning(attempts.c.sent_at))).first()
+        return row is not None and row.sent_at is None
+
+    async def attend_attempt(self, request: ChargeInput | LookUpInput, because: str) -> None:
+        """Raise attention about an attempt, once for the same words."""
+        async with self._begin() as connection:
+            await attend(
+                connection,
+                account=request.account,
+                subscription=request.subscription,
+                key=request.attempt.key,
+                at=request.business_at,
+                because=because,
+            )
 
     async def attempt(self, key: str) -> StoredAttempt | None:
         """One attempt, or None."""
         async with self._begin() as connection:
             row = (await connection.execute(select(attempts).where(attempts.c.key == key))).first()
         return _stored(row) if row is not None else None
+
+    async def first_sent_of(self, request: ChargeInput) -> datetime | None:
+        """When the obligation was first put to the provider (machine clock); None when it never was."""
+        obligation = and_(
+            attempts.c.account == request.account,
+            attempts.c.subscription == request.subscription,
+            attempts.c.generation == request.generation,
+            attempts.c.obligation == request.obligation,
+        )
+        async with self._begin() as connection:
+            found = await connection.execute(select(func.min(attempts.c.first_sent_at)).where(obligation))
+            first: datetime | None = found.scalar_one()
+        return first
+
+    async def payments_of_others(self, request: ChargeInput | LookUpInput) -> tuple[str, ...]:
+        """Provider's ids of payments that belong to other attempts of the subscription."""
+        others = and_(
+            attempts.c.account == request.account,
+            attempts.c.subscription == request.subscription,
+            attempts.c.key != request.attempt.key,
+            attempts.c.provider_payment_id.is_not(None),
+        )
+        async with self._begin() as connection:
+            rows = await connection.execute(select(attempts.c.provider_payment_id).where(others))
+            return tuple(row.provider_payment_id for row in rows)
 
     async def attempt_by_payment(self, account: str, payment_id: str) -> StoredAttempt | None:
         """The attempt that a provider's payment belongs to."""
@@ -295,90 +342,10 @@ async def _claim(
         "owner": owner,
         "epoch": epoch,
         "lease_until": now + LEASE,
-        "sent_at": None,
     }
     upsert = insert(attempts).values(key=attempt.key, **values)
     await connection.execute(upsert.on_conflict_do_update(index_elements=["key"], set_=values))
     return Claim(key=attempt.key, owner=owner, epoch=epoch)
-
-
-def _columns(outcome: Outcome) -> dict[str, Any]:
-    values: dict[str, Any] = {
-        "outcome": outcome.model_dump(mode="json"),
-        "raw_code": outcome.raw_code,
-        "decline_class": outcome.klass.value if outcome.klass is not None else None,
-        "rule": outcome.rule,
-    }
-    if outcome.provider_payment_id is not None:
-        values["provider_payment_id"] = outcome.provider_payment_id
-    return values
-
-
-async def _unsettled(connection: AsyncConnection, row: Row[Any], outcome: Outcome, claim: Claim | None) -> Outcome:
-    """Pending and unknown hold no slot: the lease ends. SPEC 13."""
-    if claim is not None and (row.owner, row.epoch) != (claim.owner, claim.epoch):
-        return outcome
-    status = "pending" if outcome.kind is OutcomeKind.PENDING else "unknown"
-    if row.status == "pending" and status == "unknown":
-        return outcome
-    values = {**_columns(outcome), "status": status, "lease_until": func.clock_timestamp()}
-    await connection.execute(update(attempts).where(attempts.c.key == row.key).values(**values))
-    return outcome
-
-
-async def _settle_late(connection: AsyncConnection, row: Row[Any], outcome: Outcome) -> Outcome:
-    recorded = Outcome.model_validate(row.outcome)
-    if row.late_outcome is not None:
-        return Outcome.model_validate(row.late_outcome)
-    if outcome.kind is not OutcomeKind.SUCCEEDED or recorded.kind is OutcomeKind.SUCCEEDED:
-        return recorded
-    values: dict[str, Any] = {"late_outcome": outcome.model_dump(mode="json")}
-    if outcome.provider_payment_id is not None:
-        values["provider_payment_id"] = outcome.provider_payment_id
-    await connection.execute(update(attempts).where(attempts.c.key == row.key).values(**values))
-    await _tell(connection, row, outcome, is_late=True)
-    return outcome
-
-
-async def _condemn(connection: AsyncConnection, row: Row[Any], outcome: Outcome) -> None:
-    """Never again with this method, by any subscription of that customer. SPEC 7."""
-    verdict = insert(method_verdicts).values(
-        account=row.account,
-        customer_id=row.customer_id,
-        token=row.method,
-        raw_code=outcome.raw_code,
-        attempt_key=row.key,
-    )
-    await connection.execute(verdict.on_conflict_do_nothing())
-
-
-async def _tell(connection: AsyncConnection, row: Row[Any], outcome: Outcome, *, is_late: bool) -> None:
-    """`payment.*` in the transaction that settles the attempt. SPEC 10."""
-    if outcome.kind is OutcomeKind.ABSENT:
-        return
-    is_paid = outcome.kind is OutcomeKind.SUCCEEDED
-    type_ = "payment.succeeded" if is_paid else "payment.failed"
-    event_id = "evt_" + hashlib.sha256(f"{row.key}/{type_}".encode()).hexdigest()[:32]
-    await append_event(
-        connection,
-        account=row.account,
-        subscription=row.subscription,
-        event_id=event_id,
-        type_=type_,
-        at=outcome.at,
-        data={
-            "obligation": row.obligation,
-            "attempt": row.number,
-            "trigger": row.trigger,
-            "key": row.key,
-            "amount": row.amount,
-            "currency": row.currency,
-            "payment_id": outcome.provider_payment_id or row.provider_payment_id,
-            "decline_class": outcome.klass.value if outcome.klass is not None else None,
-            "code": outcome.raw_code,
-            "late": is_late,
-        },
-    )
 
 
 def _stored(row: Row[Any]) -> StoredAttempt:

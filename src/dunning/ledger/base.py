@@ -7,15 +7,12 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, select, text, update
+from sqlalchemy import and_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.sql import func
 
 from dunning.ledger.schema import outbox, sequences
-
-CHANNEL = "dunning_outbox"
-"""PostgreSQL's NOTIFY channel: an event was written."""
 
 
 class Part:
@@ -69,5 +66,4 @@ async def append_event(
             created_at=at,
         )
     )
-    await connection.execute(text("select pg_notify(:channel, :account)"), {"channel": CHANNEL, "account": account})
     return True

@@ -49,6 +49,9 @@ class ChargeInput(Value):
     metadata: dict[str, str | int | bool] = Field(default_factory=dict)
     business_at: datetime
     is_method_attached: bool = Field(default=True, description="the provider has this method as the current one")
+    known_payments: tuple[str, ...] = Field(
+        default=(), description="the provider's ids of payments without our key that are matched already"
+    )
     carry: Record | None = None
 
 
@@ -66,6 +69,7 @@ class LookUpInput(Value):
     reference: str
     business_at: datetime
     may_close_absent: bool = False
+    known_payments: tuple[str, ...] = ()
 
 
 class Created(Value):
@@ -109,6 +113,7 @@ class StoredAttempt(Value):
     business_at: datetime
     status: str
     epoch: int
+    first_sent_at: datetime | None
     sent_at: datetime | None
     settled_at: datetime | None
     outcome: Outcome | None

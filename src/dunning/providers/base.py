@@ -126,7 +126,8 @@ class PaymentQuery(Value):
     """Find the payment of one attempt.
 
     `since`: the row's machine-clock `sent_at`. A payment without any key that the provider made by itself
-    after a method update (`accept_keyless`) of equal amount and currency counts as found.
+    after a method update (`accept_keyless`) of equal amount and currency counts as found, unless it is among
+    `known_payments`, which paid something else.
     """
 
     reference: str
@@ -136,6 +137,7 @@ class PaymentQuery(Value):
     since: datetime
     payment_id: str | None = None
     accept_keyless: bool = False
+    known_payments: tuple[str, ...] = ()
     business_at: datetime | None = None
 
 

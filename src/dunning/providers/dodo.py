@@ -261,7 +261,8 @@ class DodoProvider:
         rows = await self._list(query.reference, query.since - CLOCK_SKEW, query.business_at)
         wanted = [row for row in rows if row.key == query.key]
         if not wanted and query.accept_keyless:
-            wanted = [row for row in rows if row.key is None and row.costs(query.amount, query.currency)]
+            free = [row for row in rows if row.key is None and row.payment_id not in query.known_payments]
+            wanted = [row for row in free if row.costs(query.amount, query.currency)]
         # Rows of a list carry no decline code, and do not say whether a method update made them.
         found = [await self._payment(row.payment_id, query.business_at) for row in wanted]
         payments = [payment_of(wire, otherwise=query.since) for wire in found]

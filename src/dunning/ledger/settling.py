@@ -1,0 +1,137 @@
+"""What is written when an attempt's outcome is known, or is not. SPEC 10, 13.
+
+Everything here runs inside the transaction of its caller, which holds the attempt's row.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql import func
+
+from dunning.domain.attempts import Outcome, OutcomeKind
+from dunning.domain.messages import EventType
+from dunning.ledger.base import append_event
+from dunning.ledger.models import Claim
+from dunning.ledger.schema import attempts, method_verdicts
+
+
+def columns(outcome: Outcome) -> dict[str, Any]:
+    """An outcome as columns. A payment's id that is known already is not taken away."""
+    values: dict[str, Any] = {
+        "outcome": outcome.model_dump(mode="json"),
+        "raw_code": outcome.raw_code,
+        "decline_class": outcome.klass.value if outcome.klass is not None else None,
+        "rule": outcome.rule,
+    }
+    if outcome.provider_payment_id is not None:
+        values["provider_payment_id"] = outcome.provider_payment_id
+    return values
+
+
+async def unsettled(connection: AsyncConnection, row: Row[Any], outcome: Outcome, claim: Claim | None) -> Outcome:
+    """Pending and unknown hold no slot: the lease ends. SPEC 13."""
+    if claim is not None and (row.owner, row.epoch) != (claim.owner, claim.epoch):
+        return outcome
+    status = "pending" if outcome.kind is OutcomeKind.PENDING else "unknown"
+    if row.status == "pending" and status == "unknown":
+        return outcome
+    values = {**columns(outcome), "status": status, "lease_until": func.clock_timestamp()}
+    await connection.execute(update(attempts).where(attempts.c.key == row.key).values(**values))
+    return outcome
+
+
+async def settle_late(connection: AsyncConnection, row: Row[Any], outcome: Outcome) -> Outcome:
+    """A word about a settled attempt: only a payment that was not known changes anything. SPEC 8."""
+    recorded = Outcome.model_validate(row.late_outcome or row.outcome)
+    if outcome.kind is not OutcomeKind.SUCCEEDED:
+        return recorded
+    if recorded.kind is OutcomeKind.SUCCEEDED:
+        await _tell_second_payment(connection, row, recorded, outcome)
+        return recorded
+    values: dict[str, Any] = {"late_outcome": outcome.model_dump(mode="json")}
+    if outcome.provider_payment_id is not None:
+        values["provider_payment_id"] = outcome.provider_payment_id
+    await connection.execute(update(attempts).where(attempts.c.key == row.key).values(**values))
+    await tell(connection, row, outcome, is_late=True)
+    return outcome
+
+
+async def condemn(connection: AsyncConnection, row: Row[Any], outcome: Outcome) -> None:
+    """Never again with this method, by any subscription of that customer. SPEC 7."""
+    verdict = insert(method_verdicts).values(
+        account=row.account,
+        customer_id=row.customer_id,
+        token=row.method,
+        raw_code=outcome.raw_code,
+        attempt_key=row.key,
+    )
+    await connection.execute(verdict.on_conflict_do_nothing())
+
+
+async def tell(connection: AsyncConnection, row: Row[Any], outcome: Outcome, *, is_late: bool) -> None:
+    """`payment.*` in the transaction that settles the attempt. SPEC 10."""
+    if outcome.kind is OutcomeKind.ABSENT:
+        return
+    is_paid = outcome.kind is OutcomeKind.SUCCEEDED
+    type_ = (EventType.PAYMENT_SUCCEEDED if is_paid else EventType.PAYMENT_FAILED).value
+    await append_event(
+        connection,
+        account=row.account,
+        subscription=row.subscription,
+        event_id=_event_id(row.key, type_),
+        type_=type_,
+        at=outcome.at,
+        data={
+            "obligation": row.obligation,
+            "attempt": row.number,
+            "trigger": row.trigger,
+            "key": row.key,
+            "amount": row.amount,
+            "currency": row.currency,
+            "payment_id": outcome.provider_payment_id or row.provider_payment_id,
+            "decline_class": outcome.klass.value if outcome.klass is not None else None,
+            "code": outcome.raw_code,
+            "late": is_late,
+        },
+    )
+
+
+async def attend(
+    connection: AsyncConnection, *, account: str, subscription: str, key: str, at: datetime, because: str
+) -> None:
+    """Tell the backend that a person should look at an attempt; the same words about it are told once."""
+    await append_event(
+        connection,
+        account=account,
+        subscription=subscription,
+        event_id=_event_id(key, because),
+        type_=EventType.ATTENTION.value,
+        at=at,
+        data={"what": because, "key": key},
+    )
+
+
+async def _tell_second_payment(connection: AsyncConnection, row: Row[Any], first: Outcome, second: Outcome) -> None:
+    """Two payments under one key are money taken twice: never passed over in silence."""
+    one, other = first.provider_payment_id, second.provider_payment_id
+    if other is None or one == other:
+        return
+    because = f"two payments for one attempt: {one} and {other}"
+    await attend(
+        connection,
+        account=row.account,
+        subscription=row.subscription,
+        key=row.key,
+        at=second.at,
+        because=because,
+    )
+
+
+def _event_id(key: str, what: str) -> str:
+    return "evt_" + hashlib.sha256(f"{key}/{what}".encode()).hexdigest()[:32]

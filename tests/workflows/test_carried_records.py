@@ -1,0 +1,45 @@
+"""What follows from a step is written, whatever becomes of the charge that carries it. SPEC 10."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from temporalio.testing import WorkflowEnvironment
+
+from tests.workflows.world import World, open_world
+
+pytestmark = pytest.mark.server
+
+
+@pytest.fixture
+async def world(temporal_env: WorkflowEnvironment, ledger_url: str) -> AsyncIterator[World]:
+    async with open_world(temporal_env, ledger_url) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("failure", [OSError("the ledger is away"), RuntimeError("the worker died")])
+async def test_events_carried_by_a_charge_that_was_never_admitted_are_written_once(
+    world: World, failure: Exception
+) -> None:
+    admit, refused = world.ledger.admit, []
+
+    async def fail_once(request: Any, **more: Any) -> Any:
+        if not refused:
+            refused.append(request.carry)
+            raise failure
+        return await admit(request, **more)
+
+    world.ledger.admit = fail_once  # type: ignore[method-assign]
+    life = await world.begin("SUCCEEDED")
+    await life.until(lambda s: s.paid_until is not None, step=timedelta(hours=1))
+
+    assert refused
+    assert refused[0].events
+    written = await world.ledger.events_of("demo", life.name)
+    carried = [e.type.value for e in refused[0].events]
+    assert [e["type"] for e in written if e["type"] in carried] == carried
+    assert [e["sequence"] for e in written] == list(range(1, len(written) + 1))
+    assert [c["status"] for c in await life.charges()] == ["succeeded"]
