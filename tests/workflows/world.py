@@ -124,6 +124,7 @@ class Life:
         self.name = name
         self.reference = reference
         self.handle = world.client.get_workflow_handle(handle.id)
+        self.first_run = handle.first_execution_run_id
         self.anchor = anchor
 
     async def report(self) -> StateReport:

@@ -246,10 +246,12 @@ class State(Value):
 def prune(state: State) -> State:
     """The state without what is over: called where a run ends, so that it stays small for ever.
 
-    Kept: open obligations, and failed ones under `RESUME` (still collectable by a person) up to the last 12.
+    Kept: open obligations, failed ones under `RESUME` (still collectable by a person) up to the last 12, and the
+    latest of the others, so that operators see what came before.
     """
     failed = [o for o in state.obligations if o.status is CycleStatus.FAILED and not state.is_ended][-12:]
-    kept = tuple(o for o in state.obligations if o.is_open or o in failed)
+    latest = [o for o in state.obligations if not o.is_open][-1:]
+    kept = tuple(o for o in state.obligations if o.is_open or o in failed or o in latest)
     if state.is_ended:
         kept = state.obligations[-12:]
     return state.but(
