@@ -27,6 +27,6 @@ def subscription_data(anchor: datetime, name: str = "sub-1", **changes: Any) -> 
     }
 
 
-def subscription(anchor: datetime, **changes: Any) -> Subscription:
+def subscription(anchor: datetime, name: str = "sub-1", **changes: Any) -> Subscription:
     """The same, validated."""
-    return parse_subscription(subscription_data(anchor, **changes))
+    return parse_subscription(subscription_data(anchor, name, **changes))
