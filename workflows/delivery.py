@@ -13,7 +13,10 @@ from activities.delivery import DELIVER, DeliveryInput
 from dunning.contract import TASK_QUEUE
 
 ROUNDS = 6
-"""Rounds of ten minutes before the history is renewed."""
+"""Rounds before the history is renewed."""
+
+ROUND_SECONDS = 600.0
+"""How long one round drains, by the machine clock."""
 
 
 @workflow.defn(name="DeliverEventsWorkflow")
@@ -24,7 +27,7 @@ class DeliverEventsWorkflow:
     async def run(self, account: str) -> None:
         """Drain in rounds; a round that dies is started again."""
         for _ in range(ROUNDS):
-            request = DeliveryInput(account=account)
+            request = DeliveryInput(account=account, seconds=ROUND_SECONDS)
             await workflow.execute_activity(
                 DELIVER,
                 request,

@@ -130,6 +130,17 @@ async def test_after_three_days_an_event_is_marked_undelivered_and_the_next_goes
     await till.sql("update outbox set recorded_at = recorded_at - interval '1 hour' where sequence = 1")
     assert await till.ledger.mark_failed(head.id) is True
     assert await due(till) == [("sub-1", 2)]
+    assert [type_ for _, type_ in await till.events()][2:] == ["subscription.attention"]
+
+
+async def test_an_event_about_an_undelivered_one_is_followed_by_no_other(till: Till) -> None:
+    await till.ledger.record(record(1, events=(event(1),)))
+    for _ in range(3):
+        await till.sql("update outbox set recorded_at = recorded_at - interval '3 days'")
+        for row in await till.ledger.due_events("demo"):
+            assert await till.ledger.mark_failed(row.id) is True
+    assert len(await till.events()) == 2
+    assert await due(till) == []
 
 
 async def claim(till: Till, key: str = "1/1/1/failed") -> NoticeClaim:

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from temporalio.testing import WorkflowEnvironment
 
-from tests.workflows.world import World, open_world
+from tests.workflows.world import World
 
 pytestmark = pytest.mark.server
-
-
-@pytest.fixture
-async def world(temporal_env: WorkflowEnvironment, ledger_url: str) -> AsyncIterator[World]:
-    async with open_world(temporal_env, ledger_url) as opened:
-        yield opened
 
 
 @pytest.mark.parametrize("failure", [OSError("the ledger is away"), RuntimeError("the worker died")])

@@ -7,13 +7,15 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, select, update
+from sqlalchemy import Row, and_, select, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql import func
 
 from dunning.domain.base import Value
 from dunning.domain.commands import CommandResult
-from dunning.ledger.base import Part, machine_now
+from dunning.domain.messages import EventType
+from dunning.ledger.base import Part, append_event, machine_now
 from dunning.ledger.models import Begun, InboxRow, OutboxRow, StoredNotice
 from dunning.ledger.schema import commands, inbox, notices, outbox
 
@@ -187,6 +189,8 @@ class Outbox(Part):
             if is_given_up:
                 values["undelivered_at"] = now
             await connection.execute(update(outbox).where(outbox.c.id == event_id).values(**values))
+            if is_given_up and _UNDELIVERED not in row.data:
+                await _tell_undelivered(connection, row, now)
         return is_given_up
 
     async def events_of(self, account: str, subscription: str) -> list[dict[str, Any]]:
@@ -198,6 +202,27 @@ class Outbox(Part):
         )
         async with self._begin() as connection:
             return [dict(row._mapping) for row in await connection.execute(query)]
+
+
+_UNDELIVERED = "undelivered_event"
+"""Marks the event about an event that was given up; of that one nothing more is told."""
+
+
+async def _tell_undelivered(connection: AsyncConnection, row: Row[Any], now: datetime) -> None:
+    """Attention: the backend misses an event, as the gap in `sequence` shows. SPEC 10."""
+    await append_event(
+        connection,
+        account=row.account,
+        subscription=row.subscription,
+        event_id=f"{row.id}_undelivered",
+        type_=EventType.ATTENTION.value,
+        at=now,
+        data={
+            "what": f"event {row.sequence} ({row.type}) could not be delivered for three days",
+            _UNDELIVERED: row.id,
+            "sequence": row.sequence,
+        },
+    )
 
 
 class NoticeClaim(Value):
