@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
 
 from dunning.domain.tables import CycleStatus, SubscriptionStatus
-from tests import servers
-from tests.workflows.world import World, open_world
+from tests.workflows.world import World
 
 pytestmark = pytest.mark.server
-
-
-@pytest.fixture
-async def world(ledger_url: str) -> AsyncIterator[World]:
-    # A server of its own for each test: a refused update can hold the time-skipping server's clock for good.
-    async with servers.time_skipping() as environment, open_world(environment, ledger_url) as opened:
-        yield opened
 
 
 async def test_a_good_cycle_is_charged_once_at_its_instant(world: World) -> None:
