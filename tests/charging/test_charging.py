@@ -61,10 +61,10 @@ class Shop:
         """The status of every charge that the provider made."""
         return [c["status"] for c in (await self.http.get("/_sandbox/charges")).json()["charges"]]
 
-    async def execute(self, statement: str) -> None:
-        """Run one statement beside the ledger."""
+    async def rows(self, statement: str) -> list[tuple[Any, ...]]:
+        """Read beside the ledger."""
         async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as connection:
-            await connection.execute(statement)  # type: ignore[arg-type]
+            return await (await connection.execute(statement)).fetchall()  # type: ignore[arg-type]
 
     async def is_written(self, status: str) -> bool:
         row = await self.ledger.attempt(charge().attempt.key)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from standardwebhooks import Webhook
 
-from dunning.domain.attempts import OutcomeKind
+from dunning.domain.attempts import Outcome, OutcomeKind
 from dunning.domain.declines import DeclineClass
 from dunning.gateway import app as gateway_app
 from dunning.providers.base import MandateStatus, MessageKind
@@ -116,6 +116,21 @@ async def test_a_payment_without_a_key_is_told_as_such(house: House) -> None:
     assert told.attempt_key is None
     assert told.payment is not None
     assert (told.payment.amount, told.payment.currency) == (100_000, "IDR")
+
+
+async def test_a_payment_without_a_key_that_an_attempt_adopted_is_told_as_the_attempts(house: House) -> None:
+    await house.subscribe()
+    key = await house.send_attempt()
+    adopted = Outcome(kind=OutcomeKind.PENDING, at=AT, provider_payment_id="pay_1")
+    await house.ledger.settle(key, adopted)
+    await house.deliver(payment(None))
+    await house.dispatcher.drain()
+    row = await house.ledger.attempt(key)
+    assert row is not None
+    assert row.outcome is not None
+    assert row.outcome.kind is OutcomeKind.SUCCEEDED
+    [told] = house.box.facts
+    assert (told.attempt_key, told.outcome) == (key, row.outcome)
 
 
 async def test_a_set_up_payment_of_nothing_is_told_nobody(house: House) -> None:

@@ -64,8 +64,7 @@ class Reception:
         if payment is None:
             return None
         if payment.key is None:
-            if message.kind is not MessageKind.DISPUTE:
-                return None
+            # Perhaps one that the provider collected by itself and that an attempt of ours adopted.
             return await self._ledger.attempt_by_payment(account, payment.payment_id)
         found = await self._ledger.attempt(payment.key)
         if found is None or found.account != account:
