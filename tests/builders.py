@@ -20,7 +20,7 @@ TOLD = ("failed", "action_required", "stopped", "recovered")
 
 def at(text: str) -> datetime:
     """`2026-03-05T13:10` in UTC."""
-    instant = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    instant = datetime.fromisoformat(text)
     return instant if instant.tzinfo is not None else instant.replace(tzinfo=UTC)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -125,7 +126,7 @@ def test_rungs_strictly_increase_and_keep_the_anchors_time_of_day(life: Foretold
     for obligation in life.obligations:
         rungs = [a for a in obligation.attempts if a.rung is not None and a.retry_of is None]
         instants = [a.planned_at for a in rungs]
-        assert all(x < y for x, y in zip(instants, instants[1:], strict=False))
+        assert all(x < y for x, y in pairwise(instants))
         assert all(obligation.anchor is not None and a.planned_at.time() == obligation.anchor.time() for a in rungs)
 
 

@@ -27,7 +27,8 @@ ROOT = Path(__file__).parents[2]
 SPEC_SUBSCRIPTION = """
 requires_action: mandate_authorized -> activating; mandate_failed, activation_timed_out, cancel -> failed
 activating: first_payment_succeeded, nothing_due_now -> active; first_payment_failed -> failed; cancel -> failed
-active: cycle_past_due -> past_due; cancel, calendar_ended, provider_ended -> canceled; pause -> paused; revoke -> inactive
+active: cycle_past_due -> past_due; cancel, calendar_ended, provider_ended -> canceled
+active: pause -> paused; revoke -> inactive
 past_due: no_cycle_owed -> active; grace_ended -> on_hold; given_up_stop -> inactive; given_up_resume -> active
 past_due: ended_with_time_left -> canceled; cancel, provider_ended, revoke -> inactive; pause -> paused
 on_hold: no_cycle_owed -> active; given_up_stop -> inactive; given_up_resume -> active
@@ -54,7 +55,8 @@ unknown: proved_declined_needs_customer -> awaiting_method; proved_absent -> att
 unknown: declined_after_stop -> canceled
 retrying: rung_due, tried_by_person, method_updated -> attempting; no_usable_method -> awaiting_method
 retrying: paid -> succeeded; given_up -> failed; canceled -> canceled
-awaiting_method: method_updated, tried_by_person -> attempting; paid -> succeeded; given_up -> failed; canceled -> canceled
+awaiting_method: method_updated, tried_by_person -> attempting; paid -> succeeded
+awaiting_method: given_up -> failed; canceled -> canceled
 awaiting_operator: fixed, tried_by_person -> attempting; paid -> succeeded; given_up -> failed; canceled -> canceled
 failed: paid -> succeeded; tried_by_person -> attempting
 canceled: paid -> succeeded

@@ -16,13 +16,18 @@ from workflows.subscription import SubscriptionWorkflow
 HISTORIES = sorted((Path(__file__).parent / "histories").glob("*.json.gz"))
 
 
+def read(file: Path) -> WorkflowHistory:
+    text = gzip.decompress(file.read_bytes()).decode()
+    return WorkflowHistory.from_json("subscription/demo/recorded", text)
+
+
 def test_there_are_histories_to_replay() -> None:
     assert len(HISTORIES) >= 6
 
 
 @pytest.mark.parametrize("file", HISTORIES, ids=lambda f: f.name.removesuffix(".json.gz"))
 async def test_a_recorded_history_replays(file: Path) -> None:
-    history = WorkflowHistory.from_json("subscription/demo/recorded", gzip.decompress(file.read_bytes()).decode())
+    history = read(file)
     replayer = Replayer(
         workflows=[SubscriptionWorkflow],
         data_converter=pydantic_data_converter,
