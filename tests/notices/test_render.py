@@ -1,8 +1,9 @@
-"""What a customer reads: amounts, times and reasons in words; nothing that must not be told."""
+"""What a customer reads: what happened, what we will do and when, what to do; nothing that must not be told."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import html
+import re
 from pathlib import Path
 
 import pytest
@@ -10,13 +11,16 @@ import pytest
 from dunning.domain.declines import CONCEALED, DeclineClass, classify, customer_reason
 from dunning.domain.messages import PlannedNotice
 from dunning.domain.terms import Channel, Contacts, Occasion
-from dunning.notices.render import Brand, amount_text, instant_text, locales, render, texts
+from dunning.notices import render as module
+from dunning.notices.render import Brand, CannotBeWritten, Rendered, contrast, readable_on, render
+from dunning.notices.texts import FIRST_OCCASIONS, locales, texts
 from dunning.providers.dodo_declines import DODO_DECLINES
+from tests.builders import at
 
 CODES = (Path(__file__).parents[1] / "fixtures" / "dodo_decline_codes.txt").read_text().split()
-FIRST = (Occasion.FAILED, Occasion.ACTION_REQUIRED, Occasion.STOPPED, Occasion.RECOVERED)
 NAYA = Contacts(id="c1", name="Naya", email="naya@example.com", phone="+6281234567890", time_zone="Asia/Jakarta")
-BRAND = Brand(name="Kopi Harian", colour="#7a4a21")
+BRAND = Brand(name="Kopi Harian", colour="#7a4a21", support_address="help@kopi.example")
+LINK = "https://kopi.example/billing?s=sub-1&c=c1"
 
 
 def notice(occasion: Occasion, **facts: str | int) -> PlannedNotice:
@@ -25,88 +29,185 @@ def notice(occasion: Occasion, **facts: str | int) -> PlannedNotice:
         key=f"1/1/1/{occasion.value}",
         occasion=occasion,
         channels=(Channel.EMAIL,),
-        at=datetime(2026, 3, 5, 13, 10, tzinfo=UTC),
+        at=at("2026-03-05T13:10"),
         because="test",
         facts={**known, **facts},
     )
 
 
-@pytest.mark.parametrize(
-    ("amount", "currency", "written"),
-    [
-        (10_000_000, "IDR", "IDR 100,000"),  # rupiah are written without cents in daily life
-        (1_200, "JPY", "¥1,200"),  # yen have none
-        (2_500, "USD", "$25.00"),
-        (29_900, "THB", "THB 299.00"),
-    ],
-)
-def test_amounts_are_written_as_people_write_them(amount: int, currency: str, written: str) -> None:
-    assert amount_text(amount, currency, "en").replace("\xa0", " ") == written
+def mail(occasion: Occasion, *, to: Contacts = NAYA, link: str | None = LINK, **facts: str | int) -> Rendered:
+    written = render(notice(occasion, **facts), to, BRAND, link=link)
+    plain = {name: getattr(written, name).replace("\xa0", " ") for name in ("subject", "html", "text")}
+    return written.but(**plain, parameters=tuple(p.replace("\xa0", " ") for p in written.parameters))
 
 
-def test_times_are_the_customers_own() -> None:
-    # 13:10 UTC is 20:10 in Jakarta and 09:10 in New York (summer time from 2026-03-08 on)
-    at = datetime(2026, 3, 15, 13, 10, tzinfo=UTC)
+def test_a_failure_says_what_happened_when_we_try_again_and_what_can_be_done() -> None:
+    said = mail(Occasion.FAILED, next_attempt_at="2026-03-08T13:10:00+00:00")
 
-    assert instant_text(at, "Asia/Jakarta", "en") == "15 March 2026, 20:10"
-    assert instant_text(at, "America/New_York", "en") == "15 March 2026, 09:10"
-
-
-def test_a_failure_says_what_happened_and_when_we_try_again() -> None:
-    mail = render(notice(Occasion.FAILED, next_attempt_at="2026-03-08T13:10:00+00:00"), NAYA, BRAND)
-
-    assert mail.subject == "Your payment to Kopi Harian did not go through"
-    assert "there was not enough money in the account" in mail.text
-    assert "we will try again on 8 March 2026, 20:10" in mail.text
-    assert "we will try again on 8 March 2026, 20:10" in mail.html
+    assert said.subject == "Your payment to Kopi Harian did not go through"
+    for part in (
+        "We tried to collect IDR 100,000 for Pro plan, but there was not enough money in the account.",
+        "we will try again on 8 March 2026, 20:10 WIB",
+        "you can change it at any time",
+    ):
+        assert part in said.text
+        assert part in said.html
+    assert LINK in said.text
+    assert f'href="{html.escape(LINK)}"' in said.html
 
 
 def test_a_failure_that_was_the_last_never_says_that_we_try_again() -> None:
-    mail = render(notice(Occasion.FAILED), NAYA, BRAND)
+    said = mail(Occasion.FAILED)
 
-    assert "try again on" not in mail.text + mail.html
-    assert "will not try this payment again" in mail.text
+    for told in (said.text, said.html, " ".join(said.parameters)):
+        assert "try again on" not in told
+        assert "will not try this payment again" in told
+
+
+def test_who_has_to_act_reads_it_before_anything_else_and_until_when() -> None:
+    said = mail(Occasion.ACTION_REQUIRED, reason_key="expired", open_until="2026-03-22T13:10:00+00:00")
+
+    assert said.subject == "Please update your payment method for Kopi Harian"
+    assert "the card has expired" in said.text
+    assert said.text.index("Please give us another payment method") < said.text.index("Until then")
+    assert "stays open until 22 March 2026, 20:10 WIB" in said.text
+    assert "Update payment method" in said.html
+
+
+def test_no_date_is_promised_that_is_not_known() -> None:
+    said = mail(Occasion.ACTION_REQUIRED)
+
+    assert "until ." not in said.text
+    assert "stays open" not in said.text + said.html + " ".join(said.parameters)
+
+
+@pytest.mark.parametrize("occasion", [Occasion.STOPPED, Occasion.RECOVERED])
+def test_what_is_over_asks_for_no_payment_method(occasion: Occasion) -> None:
+    said = mail(occasion)
+
+    assert LINK not in said.text
+    assert "<a " not in said.html
+
+
+@pytest.mark.parametrize("occasion", FIRST_OCCASIONS)
+def test_without_a_link_there_is_no_button(occasion: Occasion) -> None:
+    said = mail(occasion, link=None)
+
+    assert "<a " not in said.html
+    assert "http" not in said.text
 
 
 @pytest.mark.parametrize("code", CODES)
-@pytest.mark.parametrize("occasion", FIRST)
-def test_no_raw_code_and_no_concealed_reason_is_ever_told(code: str, occasion: Occasion) -> None:
-    klass = classify(DODO_DECLINES, "error_code", code).klass
-    mail = render(notice(occasion, reason_key=str(customer_reason(klass, code))), NAYA, BRAND)
-
-    told = " ".join((mail.subject, mail.text, mail.html, *mail.parameters)).lower()
-    assert code.lower() not in told
-    for word in ("stolen", "lost card", "pick", "fraud"):
-        assert word not in told
-
-
-def test_concealed_reasons_read_exactly_like_an_ordinary_decline() -> None:
-    ordinary = customer_reason(DeclineClass.HARD, "CARD_DECLINED")
-
-    assert {customer_reason(DeclineClass.HARD, code) for code in CONCEALED} == {ordinary}
-
-
 @pytest.mark.parametrize("locale", locales())
-def test_a_locale_names_everything_that_english_names(locale: str) -> None:
-    english, other = texts("en"), texts(locale)
+def test_no_raw_code_and_no_concealed_reason_is_ever_told(code: str, locale: str) -> None:
+    klass = classify(DODO_DECLINES, "error_code", code).klass
+    reason = str(customer_reason(klass, code))
 
-    assert set(other["reasons"]) == set(english["reasons"])
-    assert {o: set(words) for o, words in other["occasions"].items()} == {
-        o: set(words) for o, words in english["occasions"].items()
-    }
-
-
-def test_html_escapes_what_a_backend_wrote() -> None:
-    mail = render(notice(Occasion.FAILED, description="<b>Pro & more</b>"), NAYA, BRAND)
-
-    assert "<b>Pro" not in mail.html
-    assert "&lt;b&gt;Pro &amp; more" in mail.html
-    assert "<b>Pro & more</b>" in mail.text
+    for occasion in FIRST_OCCASIONS:
+        said = mail(occasion, to=NAYA.but(locale=locale), reason_key=reason)
+        told = " ".join((said.subject, said.text, said.html, *said.parameters)).lower()
+        assert code.lower() not in told
+        for word in ("stolen", "lost", "pick", "fraud", "dicuri", "hilang", "مسروق", "مفقود", "احتيال", "ขโมย", "ทุจริต"):
+            assert word not in told
 
 
-def test_whatsapp_parameters_are_four_single_lines() -> None:
-    mail = render(notice(Occasion.ACTION_REQUIRED), NAYA, BRAND)
+def test_concealed_declines_read_exactly_like_an_ordinary_one() -> None:
+    def told(code: str) -> Rendered:
+        return mail(Occasion.ACTION_REQUIRED, reason_key=str(customer_reason(DeclineClass.HARD, code)))
 
-    assert mail.template == "dunning_action_required"
-    assert len(mail.parameters) == 4
-    assert all(p and "\n" not in p for p in mail.parameters)
+    assert {told(code) for code in CONCEALED} == {told("CARD_DECLINED")}
+
+
+def test_there_are_44_codes() -> None:
+    assert len(set(CODES)) == 44
+
+
+def test_html_escapes_what_a_backend_wrote_and_text_does_not() -> None:
+    said = mail(Occasion.FAILED, description="<b>Pro & more</b>")
+
+    assert "<b>Pro" not in said.html
+    assert "&lt;b&gt;Pro &amp; more" in said.html
+    assert "<b>Pro & more</b>" in said.text
+
+
+def test_braces_in_a_backends_words_are_only_words() -> None:
+    assert "for {amount.__class__} {0}" in mail(Occasion.FAILED, description="{amount.__class__} {0}").text
+
+
+def test_headers_and_whatsapp_parameters_are_single_lines() -> None:
+    said = mail(Occasion.STOPPED, description="Pro\r\nBcc: all@example.com\tplan\x00 and     more")
+
+    assert said.subject == "Your Pro Bcc: all@example.com plan and more with Kopi Harian has ended"
+    for parameter in said.parameters:
+        assert parameter
+        assert not re.search(r"[\n\r\t\x00]| {2}", parameter)
+
+
+@pytest.mark.parametrize("occasion", FIRST_OCCASIONS)
+@pytest.mark.parametrize("locale", locales())
+def test_whatsapp_fills_each_place_of_its_template(occasion: Occasion, locale: str) -> None:
+    said = mail(occasion, to=NAYA.but(locale=locale))
+    template = texts(locale).occasions[occasion].whatsapp
+
+    assert said.template == f"dunning_{occasion.value}"
+    assert len(said.parameters) == len(template.parameters)
+    assert all(said.parameters)
+    assert said.parameters[0] == "Naya"
+
+
+def test_a_customer_without_a_name_is_still_greeted() -> None:
+    said = mail(Occasion.FAILED, to=NAYA.but(name=None))
+
+    assert said.text.startswith("Hello,\n")
+    assert said.parameters[0] == "there"
+
+
+def test_a_region_writes_its_own_amounts() -> None:
+    said = mail(Occasion.FAILED, to=NAYA.but(locale="en-GB"), amount=2_500, currency="USD")
+
+    assert "US$25.00" in said.text
+
+
+@pytest.mark.parametrize(
+    ("occasion", "facts", "fault"),
+    [
+        (Occasion.CREATED, {}, "no texts for created"),
+        (Occasion.FAILED, {"currency": "XXQ"}, "XXQ"),
+        (Occasion.FAILED, {"reason_key": "STOLEN_CARD"}, "STOLEN_CARD"),
+        (Occasion.FAILED, {"next_attempt_at": "soon"}, "soon"),
+    ],
+)
+def test_what_cannot_be_written_is_refused_and_not_half_written(
+    occasion: Occasion, facts: dict[str, str | int], fault: str
+) -> None:
+    with pytest.raises(CannotBeWritten, match=fault):
+        render(notice(occasion, **facts), NAYA, BRAND)
+
+
+@pytest.mark.parametrize("colour", ["#7a4a21", "#ffd24d", "#000000", "#ffffff", "#1a4fd6", "#777777"])
+def test_a_button_can_be_read_in_every_colour_of_a_brand(colour: str) -> None:
+    assert contrast(readable_on(colour), colour) >= 4.2
+
+
+def test_the_quiet_colours_of_both_modes_can_be_read() -> None:
+    light = [("#2b303b", "#ffffff"), ("#5b6270", "#ffffff"), ("#5b6270", "#f3f4f6"), ("#171a21", "#f3f4f6")]
+    dark = [("#d6d9e0", "#1f232b"), ("#a3a9b8", "#1f232b"), ("#a3a9b8", "#14161b"), ("#f4f5f7", "#2a2f39")]
+    page = mail(Occasion.FAILED).html
+
+    for ink, paper in light + dark:
+        assert ink in page
+        assert contrast(ink, paper) >= 4.5
+
+
+def test_a_language_from_right_to_left_turns_the_page_and_isolates_what_is_put_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    turned = texts("en").but(direction="rtl")
+    monkeypatch.setattr(module, "texts", lambda _: turned)
+
+    said = mail(Occasion.FAILED, next_attempt_at="2026-03-08T13:10:00+00:00")
+
+    assert '<html lang="en" dir="rtl">' in said.html
+    assert 'align="right" style="padding:32px' in said.html
+    assert "for \u2068Pro plan\u2069, but" in said.text
+    assert said.subject == "Your payment to Kopi Harian did not go through"

@@ -2,149 +2,325 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime
-from typing import Any
+import asyncio
+from datetime import timedelta
 
-import httpx
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import text
 
-from dunning.domain.messages import PlannedNotice
 from dunning.domain.terms import Channel, Occasion
-from dunning.intake import parse_subscription
-from dunning.ledger import Ledger
-from dunning.notices.models import NoticeOutcome, SendNoticeInput
-from dunning.notices.sender import Sender
-from dunning.notices.whatsapp import CLASS_OF, Sent
-from dunning.sandbox import SandboxServer
-from dunning.sandbox.mail import MailCatcher
-from dunning.settings import AccountSettings, SmtpSettings, WhatsAppSettings
-from tests.builders import subscription_data
+from dunning.notices.sender import BACK_OFF
+from dunning.notices.texts import FIRST_OCCASIONS, texts
+from dunning.settings import WhatsAppSettings
+from tests.builders import TOLD
+from tests.notices.house import FACTS, KEY, NOW, House, house_of
+from tests.servers import free_port
 
 pytestmark = pytest.mark.server
-NOW = datetime(2026, 3, 5, 13, 10, tzinfo=UTC)
-
-
-class House:
-    """A sender with everything around it."""
-
-    def __init__(self, ledger: Ledger, sender: Sender, sandbox: SandboxServer, mail: MailCatcher) -> None:
-        self.ledger, self.sender, self.sandbox, self.mail = ledger, sender, sandbox, mail
-
-    async def send(self, *channels: Channel, key: str = "1/1/1/failed") -> NoticeOutcome:
-        notice = PlannedNotice(
-            key=key,
-            occasion=Occasion.FAILED,
-            channels=channels,
-            at=NOW,
-            because="attempt 1 was declined",
-            facts={"amount": 2_500, "currency": "USD", "description": "Pro", "reason_key": "insufficient_funds"},
-        )
-        request = SendNoticeInput(
-            account="demo", subscription="sub-1", generation=1, customer="cust-1",
-            notice=notice, description="Pro", business_at=NOW,
-        )  # fmt: skip
-        return await self.sender.send(request)
-
-    async def messages(self) -> list[dict[str, Any]]:
-        async with httpx.AsyncClient() as http:
-            answer = (await http.get(f"{self.sandbox.url}/_sandbox/messages")).json()
-        return list(answer["messages"] if isinstance(answer, dict) else answer)
-
-    async def forget_settlement(self, channel: Channel) -> None:
-        """As if the worker had died between the channel's acceptance and the ledger's commit."""
-        async with self.ledger._begin() as connection:
-            await connection.execute(
-                text("update notices set status = 'sending', lease_until = clock_timestamp() where channel = :c"),
-                {"c": channel.value},
-            )
-
-
-@pytest.fixture
-async def house(ledger_url: str) -> AsyncIterator[House]:
-    ledger = await Ledger.open(ledger_url)
-    await ledger.create_subscription(parse_subscription(subscription_data()), now=NOW)
-    async with (
-        SandboxServer.start() as sandbox,
-        MailCatcher.start() as mail,
-        httpx.AsyncClient(timeout=10) as http,
-    ):
-        account = AccountSettings(
-            provider="dodo",
-            mode="test",
-            api_key=SecretStr("dodo_test_key"),
-            merchant_name="Kopi Harian",
-            whatsapp=WhatsAppSettings(
-                base_url=sandbox.url, phone_number_id="106540352242922", token=SecretStr("wa-token")
-            ),
-            smtp=SmtpSettings(host=mail.smtp_host, port=mail.smtp_port, from_address="billing@example.com", tls="none"),
-        )
-        yield House(ledger, Sender(ledger, account, http), sandbox, mail)
-    await ledger.aclose()
+WHATSAPP, EMAIL, SMS = Channel.WHATSAPP, Channel.EMAIL, Channel.SMS
 
 
 async def test_a_notice_goes_out_on_all_listed_channels(house: House) -> None:
-    outcome = await house.send(Channel.WHATSAPP, Channel.EMAIL)
+    outcome = await house.send(WHATSAPP, EMAIL)
 
-    assert outcome.is_sent
+    assert (outcome.is_sent, outcome.retry_at, outcome.attention) == (True, None, None)
     assert outcome.channels == {"WHATSAPP": "sent", "EMAIL": "sent"}
     (mail,) = house.mail.mails
-    row = mail.row()
-    assert row["to"] == ["ayu@example.com"]
-    assert row["subject"] == "Your payment to Kopi Harian did not go through"
-    assert "$25.00" in row["text"]
-    assert "$25.00" in row["html"]
     (message,) = await house.messages()
-    assert "dunning_failed" in str(message)
+    rows = await house.rows()
+    assert rows["WHATSAPP"].provider_id == message["wamid"]
+    assert rows["EMAIL"].provider_id == mail.row()["headers"]["message-id"]
+    assert all(row.sent_at is not None and row.because == "attempt 1 was declined" for row in rows.values())
+
+
+async def test_whatsapp_gets_the_template_its_parameters_and_the_notices_key(house: House) -> None:
+    await house.send(WHATSAPP)
+
+    (message,) = await house.messages()
+    assert message["to"].lstrip("+") == "6281234567890"
+    assert (message["template"], message["language"]) == ("dunning_failed", "en")
+    assert message["biz_opaque_callback_data"] == f"sub-1/{KEY}"
+    assert [p.replace("\xa0", " ") for p in message["parameters"]] == [
+        "Ayu",
+        "$25.00",
+        "Pro plan",
+        "there was not enough money in the account",
+        "You do not have to do anything: we will try again on 8 March 2026, 13:10 UTC.",
+    ]
+
+
+async def test_whatsapp_accepts_every_template_of_the_registry(house: House) -> None:
+    registry = {
+        f"dunning_{o.value}": {"en": len(texts("en").occasions[o].whatsapp.parameters)} for o in FIRST_OCCASIONS
+    }
+    await house.control("whatsapp", {"templates": registry})
+
+    for occasion in FIRST_OCCASIONS:
+        outcome = await house.send(WHATSAPP, occasion=occasion, key=f"1/1/1/{occasion.value}")
+        assert outcome.channels == {"WHATSAPP": "sent"}
+
+    assert len(await house.messages()) == len(FIRST_OCCASIONS)
+
+
+async def test_the_link_leads_to_the_merchants_page_for_this_customer(house: House) -> None:
+    await house.send(EMAIL)
+
+    assert "https://kopi.example/billing?s=sub-1&c=cust-1" in house.mail.mails[0].row()["text"]
+
+
+# --- once ------------------------------------------------------------------------------------------
 
 
 async def test_sending_the_same_notice_again_sends_nothing(house: House) -> None:
-    await house.send(Channel.WHATSAPP, Channel.EMAIL)
-    again = await house.send(Channel.WHATSAPP, Channel.EMAIL)
+    await house.send(WHATSAPP, EMAIL)
+    again = await house.send(WHATSAPP, EMAIL)
 
     assert again.is_sent
     assert len(house.mail.mails) == 1
     assert len(await house.messages()) == 1
 
 
-async def test_whatsapp_is_never_repeated_after_a_crash_and_a_repeated_mail_has_the_same_id(house: House) -> None:
-    await house.send(Channel.WHATSAPP, Channel.EMAIL)
-    await house.forget_settlement(Channel.WHATSAPP)
-    await house.forget_settlement(Channel.EMAIL)
+async def test_two_workers_at_once_send_once(house: House) -> None:
+    outcomes = await asyncio.gather(*(house.send(WHATSAPP, EMAIL) for _ in range(8)))
 
-    outcome = await house.send(Channel.WHATSAPP, Channel.EMAIL)
-
-    assert outcome.channels["WHATSAPP"] == "unclear"
+    assert len(house.mail.mails) == 1
     assert len(await house.messages()) == 1
-    ids = {mail.row()["headers"]["message-id"] for mail in house.mail.mails}
+    assert all(one.is_sent or one.retry_at is not None for one in outcomes)
+
+
+async def test_after_a_crash_whatsapp_is_not_repeated_and_a_repeated_mail_has_the_same_id(house: House) -> None:
+    await house.send(WHATSAPP, EMAIL)
+    await house.forget_settlement(WHATSAPP, EMAIL)
+
+    outcome = await house.send(WHATSAPP, EMAIL)
+
+    assert outcome.channels == {"WHATSAPP": "unclear", "EMAIL": "sent"}
+    assert len(await house.messages()) == 1
     assert len(house.mail.mails) == 2
-    assert len(ids) == 1
+    assert len({mail.row()["headers"]["message-id"] for mail in house.mail.mails}) == 1
+
+
+async def test_after_a_crash_e_mail_stands_in_for_a_whatsapp_that_may_have_been_sent(house: House) -> None:
+    await house.send(WHATSAPP)
+    await house.forget_settlement(WHATSAPP)
+
+    for _ in range(2):
+        outcome = await house.send(WHATSAPP)
+
+    assert outcome.channels == {"WHATSAPP": "unclear"} | {"EMAIL": "sent"}
+    assert len(await house.messages()) == 1
+    assert len(house.mail.mails) == 1
+
+
+@pytest.mark.parametrize("kind", ["drop_after_commit", "http_500_after_commit"])
+async def test_a_lost_answer_of_whatsapp_is_unclear_and_never_repeated(house: House, kind: str) -> None:
+    await house.control("faults", {"on": "whatsapp", "kind": kind})
+
+    first = await house.send(WHATSAPP, EMAIL)
+    second = await house.send(WHATSAPP, EMAIL)
+
+    assert first.channels == second.channels == {"WHATSAPP": "unclear", "EMAIL": "sent"}
+    assert len(await house.messages()) == 1
+    assert len(house.mail.mails) == 1
+
+
+async def test_two_notices_of_one_subscription_are_two_mails(house: House) -> None:
+    await house.send(EMAIL)
+    await house.send(EMAIL, key="1/1/2/failed")
+
+    assert len({mail.row()["headers"]["message-id"] for mail in house.mail.mails}) == 2
+
+
+# --- a channel that is down ------------------------------------------------------------------------
+
+
+async def test_whatsapp_that_is_away_is_tried_on_planned_instants_and_then_e_mail(house: House) -> None:
+    await house.whatsapp_answers(131016)
+    waits = []
+    for _ in BACK_OFF:
+        outcome = await house.send(WHATSAPP, facts={**FACTS, "next_attempt_at": ""})
+        assert outcome.channels == {"WHATSAPP": "waiting"}
+        assert outcome.retry_at is not None
+        waits.append(outcome.retry_at - NOW)
+
+    last = await house.send(WHATSAPP, facts={**FACTS, "next_attempt_at": ""})
+
+    assert waits == [timedelta(minutes=15), timedelta(hours=1), timedelta(hours=4), timedelta(hours=12)]
+    assert (last.channels, last.retry_at) == ({"WHATSAPP": "failed", "EMAIL": "sent"}, None)
+
+
+async def test_whatsapp_that_cannot_be_reached_at_all_is_tried_again(house: House) -> None:
+    nobody = house.account.whatsapp
+    assert nobody is not None
+    away = nobody.model_copy(update={"base_url": f"http://127.0.0.1:{free_port()}"})
+
+    first = await house.send(WHATSAPP, whatsapp=away)
+    second = await house.send(WHATSAPP)
+
+    assert first.channels == {"WHATSAPP": "waiting"}
+    assert second.channels == {"WHATSAPP": "sent"}
+
+
+async def test_a_throttled_message_goes_out_later(house: House) -> None:
+    await house.control("faults", {"on": "whatsapp", "kind": "429"})
+
+    first, second = await house.send(WHATSAPP), await house.send(WHATSAPP)
+
+    assert (first.channels, second.channels) == ({"WHATSAPP": "waiting"}, {"WHATSAPP": "sent"})
+    assert len(await house.messages()) == 1
+
+
+async def test_one_channel_that_waits_does_not_hide_that_the_other_was_heard(house: House) -> None:
+    await house.control("faults", {"on": "whatsapp", "kind": "429"})
+
+    first = await house.send(WHATSAPP, EMAIL)
+    second = await house.send(WHATSAPP, EMAIL)
+
+    assert (first.is_sent, first.channels) == (True, {"WHATSAPP": "waiting", "EMAIL": "sent"})
+    assert first.retry_at == NOW + BACK_OFF[0]
+    assert second.channels == {"WHATSAPP": "sent", "EMAIL": "sent"}
+    assert len(house.mail.mails) == 1
+
+
+async def test_what_meta_holds_back_waits_a_day_and_then_goes_by_e_mail(house: House) -> None:
+    await house.whatsapp_answers(131049)
+
+    first = await house.send(WHATSAPP)
+    second = await house.send(WHATSAPP)
+
+    assert first.retry_at == NOW + timedelta(hours=24)
+    assert first.channels == {"WHATSAPP": "waiting"}
+    assert second.channels == {"WHATSAPP": "failed", "EMAIL": "sent"}
+
+
+async def test_what_meta_holds_back_is_not_waited_for_where_e_mail_is_listed(house: House) -> None:
+    await house.whatsapp_answers(131049)
+
+    outcome = await house.send(WHATSAPP, EMAIL)
+
+    assert (outcome.channels, outcome.retry_at) == ({"WHATSAPP": "failed", "EMAIL": "sent"}, None)
 
 
 async def test_a_mail_server_that_is_away_is_tried_again_later(house: House) -> None:
     house.mail.fail_next = 1
-    first = await house.send(Channel.EMAIL)
-    second = await house.send(Channel.EMAIL)
+    first = await house.send(EMAIL)
+    second = await house.send(EMAIL)
 
-    assert first.retry_at is not None
-    assert first.retry_at > NOW
+    assert first.retry_at == NOW + BACK_OFF[0]
+    assert first.attention is None
     assert (second.is_sent, len(house.mail.mails)) == (True, 1)
 
 
-async def test_e_mail_stands_in_where_whatsapp_cannot_reach(house: House) -> None:
-    async with httpx.AsyncClient() as http:
-        body = {"recipients": {"6281234567890": 131026}}
-        (await http.post(f"{house.sandbox.url}/_sandbox/whatsapp", json=body)).raise_for_status()
+async def test_what_became_untrue_while_it_waited_is_dropped_and_not_sent_by_e_mail_either(house: House) -> None:
+    await house.whatsapp_answers(131016)
+    await house.send(WHATSAPP)
 
-    outcome = await house.send(Channel.WHATSAPP)
+    outcome = await house.send(WHATSAPP, business_at=NOW + timedelta(days=3))
+
+    assert (outcome.is_sent, outcome.channels) == (False, {"WHATSAPP": "dropped"})
+    row = (await house.rows())["WHATSAPP"]
+    assert (row.status, row.outcome) == ("dropped", "the attempt that it announces has come in the meantime")
+    assert house.mail.mails == []
+
+
+# --- who cannot be reached -------------------------------------------------------------------------
+
+
+async def test_e_mail_stands_in_where_whatsapp_does_not_reach_the_person(house: House) -> None:
+    await house.whatsapp_answers(131026)
+
+    outcome = await house.send(WHATSAPP)
 
     assert outcome.channels == {"WHATSAPP": "failed", "EMAIL": "sent"}
+    assert (outcome.is_sent, outcome.attention) == (True, None)
 
 
-def test_error_codes_of_the_sheet_are_classified_once() -> None:
-    assert CLASS_OF[131026] is Sent.RECIPIENT
-    assert CLASS_OF[131056] is Sent.TRANSIENT
-    assert CLASS_OF[131049] is Sent.WAIT
-    assert 132001 not in CLASS_OF  # our configuration
+async def test_e_mail_that_is_listed_is_not_sent_a_second_time_as_a_stand_in(house: House) -> None:
+    await house.whatsapp_answers(131026)
+
+    await house.send(WHATSAPP, EMAIL)
+
+    assert len(house.mail.mails) == 1
+
+
+async def test_a_template_that_is_missing_asks_for_a_person_and_goes_by_e_mail(house: House) -> None:
+    await house.control("whatsapp", {"templates": {"dunning_stopped": {"en": 4}}})
+
+    outcome = await house.send(WHATSAPP)
+
+    assert outcome.channels == {"WHATSAPP": "failed", "EMAIL": "sent"}
+    assert outcome.attention == "WhatsApp 132001: the template is missing in this language, or not approved"
+
+
+async def test_a_new_code_is_tried_once_more_and_told_to_a_person(house: House) -> None:
+    await house.whatsapp_answers(777777)
+
+    first, second = await house.send(WHATSAPP), await house.send(WHATSAPP)
+
+    assert first.channels == {"WHATSAPP": "waiting"}
+    assert second.channels == {"WHATSAPP": "failed", "EMAIL": "sent"}
+    assert first.attention is not None
+
+
+async def test_a_channel_without_consent_is_skipped_with_the_reason(ledger_url: str) -> None:
+    async with house_of(ledger_url, opt_in={"WHATSAPP": False, "EMAIL": True}) as house:
+        outcome = await house.send(WHATSAPP, EMAIL)
+
+        assert outcome.channels == {"WHATSAPP": "skipped", "EMAIL": "sent"}
+        assert (await house.rows())["WHATSAPP"].outcome == "no address, or no consent, for this channel"
+        assert await house.messages() == []
+
+
+async def test_who_refused_e_mail_never_gets_it_not_even_as_a_stand_in(ledger_url: str) -> None:
+    told = {occasion: ["WHATSAPP"] for occasion in TOLD}
+    async with house_of(ledger_url, told, opt_in={"WHATSAPP": True, "EMAIL": False}) as house:
+        await house.whatsapp_answers(131026)
+
+        outcome = await house.send(WHATSAPP)
+
+        assert (outcome.is_sent, outcome.channels) == (False, {"WHATSAPP": "failed", "EMAIL": "skipped"})
+        assert house.mail.mails == []
+
+
+async def test_a_mail_server_that_stays_away_is_given_up_and_told_to_a_person(house: House) -> None:
+    house.mail.fail_next = len(BACK_OFF) + 1
+    for _ in BACK_OFF:
+        assert (await house.send(EMAIL)).retry_at is not None
+
+    last = await house.send(EMAIL)
+
+    assert (last.channels, last.retry_at) == ({"EMAIL": "failed"}, None)
+    assert last.attention is not None
+
+
+async def test_what_is_not_configured_asks_for_a_person(house: House) -> None:
+    outcome = await house.send(WHATSAPP, EMAIL, whatsapp=None, smtp=None)
+
+    assert (outcome.is_sent, outcome.retry_at) == (False, None)
+    assert outcome.channels == {"WHATSAPP": "failed", "EMAIL": "failed"}
+    assert outcome.attention is not None
+    assert "WhatsApp is not configured" in outcome.attention
+    assert "SMTP is not configured" in outcome.attention
+
+
+async def test_a_notice_without_words_is_failed_and_asks_for_a_person(house: House) -> None:
+    outcome = await house.send(EMAIL, occasion=Occasion.CREATED, key="1/1/0/created")
+
+    assert outcome.channels == {"EMAIL": "failed"}
+    assert outcome.attention == "there are no texts for created in en"
+
+
+async def test_sms_without_a_gateway_falls_to_e_mail(house: House) -> None:
+    assert (await house.send(SMS)).channels == {"SMS": "skipped", "EMAIL": "sent"}
+
+
+async def test_outcomes_hold_no_address_and_no_token(house: House) -> None:
+    secret = WhatsAppSettings(base_url=house.sandbox.url, phone_number_id="1", token=SecretStr("wa-secret-token"))
+    said = []
+    for number, code in enumerate((None, 131026, 132001, 190)):
+        await house.whatsapp_answers(code)
+        house.mail.fail_next = number % 2
+        said.append((await house.send(WHATSAPP, EMAIL, key=f"1/1/{number}/failed", whatsapp=secret)).model_dump_json())
+
+    for part in ("ayu@example.com", "6281234567890", "wa-secret-token", "Ayu"):
+        assert part not in " ".join(said)

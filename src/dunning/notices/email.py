@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import ssl
 from datetime import datetime
+from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import format_datetime
@@ -47,10 +49,10 @@ def compose(
 ) -> EmailMessage:
     """Plain text with an HTML alternative. `at` is the machine clock; raises `ValueError` for a broken address."""
     mail = EmailMessage()
-    mail["From"] = Address(display_name=brand.name, addr_spec=sender)
-    mail["To"] = Address(display_name=name or "", addr_spec=to)
+    mail["From"] = _address(brand.name, sender)
+    mail["To"] = _address(name or "", to)
     if brand.support_address:
-        mail["Reply-To"] = Address(addr_spec=brand.support_address)
+        mail["Reply-To"] = _address("", brand.support_address)
     mail["Subject"] = rendered.subject
     mail["Date"] = format_datetime(at)
     mail["Message-ID"] = identity
@@ -59,6 +61,14 @@ def compose(
     mail.set_content(rendered.text)
     mail.add_alternative(rendered.html, subtype="html")
     return mail
+
+
+def _address(name: str, address: str) -> Address:
+    try:
+        return Address(display_name=name, addr_spec=address)
+    except (MessageError, IndexError) as broken:
+        # What the standard library says holds the address.
+        raise ValueError("an address that cannot be written in a mail") from broken
 
 
 async def send(settings: SmtpSettings, mail: EmailMessage) -> MailAnswer:
@@ -95,6 +105,7 @@ def _refusal(failure: Exception) -> MailAnswer:
         # A message refused for good stays refused; who may send, and with which password, can be put right.
         is_final = is_ours and isinstance(failure, aiosmtplib.SMTPDataError)
         return MailAnswer(is_accepted=False, because=said, is_final=is_final, needs_attention=is_ours)
-    is_ours = isinstance(failure, aiosmtplib.SMTPNotSupported)
-    said = f"the mail server: {type(failure).__name__}"
-    return MailAnswer(is_accepted=False, because=said, is_final=False, needs_attention=is_ours)
+    # Not the network, then: no STARTTLS, no AUTH, a certificate that does not fit. Settings or server need a person.
+    is_network = isinstance(failure, OSError) and not isinstance(failure.__cause__ or failure, ssl.SSLError)
+    said = f"the mail server: {type(failure).__name__}" + ("" if is_network else f": {failure}")
+    return MailAnswer(is_accepted=False, because=said, is_final=False, needs_attention=not is_network)

@@ -24,7 +24,7 @@ from dunning.notices.formats import amount_text, instant_text
 from dunning.notices.texts import OccasionTexts, Texts, texts
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_SPACES = re.compile(r"[^\S\u00a0\u202f]+|[\x00-\x1f\x7f]+")
+_SPACES = re.compile(r"(?:[^\S\u00a0\u202f]|[\x00-\x1f\x7f])+")
 _WHITE, _INK = "#ffffff", "#171a21"
 
 

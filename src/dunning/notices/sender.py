@@ -162,8 +162,9 @@ class Sender:
             return _Tried(status="failed", because="an address that cannot be written in a mail")
         if answer.is_accepted:
             return _Tried(status="sent", because=answer.because, provider_id=identity)
-        attention = answer.because if answer.needs_attention else None
         wait = None if answer.is_final else _wait(tries)
+        is_given_up = wait is None and not answer.is_final
+        attention = answer.because if answer.needs_attention or is_given_up else None
         return _Tried(
             status="failed" if wait is None else "planned", because=answer.because, wait=wait, attention=attention
         )

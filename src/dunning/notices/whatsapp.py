@@ -60,11 +60,11 @@ async def send(
         return WhatsAppAnswer(sent=Sent.TRANSIENT, because=f"WhatsApp was not reached: {type(failure).__name__}")
     except httpx.HTTPError as failure:
         return WhatsAppAnswer(sent=Sent.UNCLEAR, because=f"no answer of WhatsApp: {type(failure).__name__}")
-    return _read(answer)
+    return read_answer(answer)
 
 
-def _read(answer: httpx.Response) -> WhatsAppAnswer:
-    """By the error's code alone: Meta promises nothing about HTTP statuses and titles."""
+def read_answer(answer: httpx.Response) -> WhatsAppAnswer:
+    """By the error's code: Meta promises nothing about HTTP statuses and titles. A server error is never trusted."""
     try:
         body = answer.json()
         if answer.is_success:
@@ -76,8 +76,9 @@ def _read(answer: httpx.Response) -> WhatsAppAnswer:
         because = f"an answer of WhatsApp that cannot be read, HTTP {answer.status_code}"
         return WhatsAppAnswer(sent=Sent.UNCLEAR, because=because)
     row = ERROR_CODES.get(code, UNKNOWN)
+    is_unclear = row.is_vague and answer.is_server_error
     return WhatsAppAnswer(
-        sent=row.sent,
+        sent=Sent.UNCLEAR if is_unclear else row.sent,
         code=code,
         because=f"WhatsApp {code}: {row.meaning}",
         wait=row.wait,

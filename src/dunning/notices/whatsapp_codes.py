@@ -28,16 +28,21 @@ class Sent(StrEnum):
 
 
 class ErrorCode(Value):
-    """One row. `wait`: the least time before the same message may be sent again."""
+    """One row.
+
+    Attributes:
+        is_vague: it does not say that nothing was sent; together with a server error it proves nothing.
+        wait: the least time before the same message may be sent again.
+    """
 
     sent: Sent
     meaning: str
+    is_vague: bool = False
     wait: timedelta | None = None
     needs_attention: bool = False
 
 
 _DAY = timedelta(hours=24)
-_BUSY = "the service is busy or away"
 _TOO_FAST = "too many calls or messages"
 _PERMISSION = "the token lacks a permission"
 _REQUEST = "the request is malformed"
@@ -58,7 +63,8 @@ def _recipient(meaning: str, *, needs_attention: bool = False) -> ErrorCode:
 
 
 ERROR_CODES: dict[int, ErrorCode] = {
-    **dict.fromkeys((1, 2, 131000, 131016, 133004), _transient(_BUSY)),
+    **dict.fromkeys((1, 2, 131000), _transient("something went wrong at Meta").but(is_vague=True)),
+    **dict.fromkeys((131016, 133004), _transient("the service is away")),
     **dict.fromkeys((4, 80007, 130429, 131056), _transient(_TOO_FAST)),
     **dict.fromkeys((131057, 2494100), _transient("the account is in maintenance")),
     134101: ErrorCode(sent=Sent.WAIT, meaning="the template is still being distributed", wait=timedelta(minutes=15)),
@@ -94,5 +100,5 @@ ERROR_CODES: dict[int, ErrorCode] = {
     **dict.fromkeys((131055, 131063, 134100, 134102), _config(_MARKETING)),
 }  # fmt: skip
 
-UNKNOWN = _transient("a code that is not documented").but(needs_attention=True)
+UNKNOWN = _transient("a code that is not documented").but(is_vague=True, needs_attention=True)
 """Tried again once, and a person is told."""

@@ -1,0 +1,124 @@
+"""A sender with everything around it: a real ledger, the sandbox's WhatsApp over HTTP, a real SMTP server."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any
+
+import httpx
+from pydantic import SecretStr
+from sqlalchemy import text
+
+from dunning.domain.messages import PlannedNotice
+from dunning.domain.terms import Channel, Occasion
+from dunning.intake import parse_subscription
+from dunning.ledger import Ledger
+from dunning.ledger.models import StoredNotice
+from dunning.notices.models import NoticeOutcome, SendNoticeInput
+from dunning.notices.sender import Sender
+from dunning.sandbox import SandboxServer
+from dunning.sandbox.mail import MailCatcher
+from dunning.settings import AccountSettings, BrandSettings, SmtpSettings, WhatsAppSettings
+from tests.builders import at, subscription_data
+
+NOW = at("2026-03-05T13:10")
+KEY = "1/1/1/failed"
+FACTS: dict[str, str | int] = {
+    "amount": 2_500,
+    "currency": "USD",
+    "description": "Pro plan",
+    "reason_key": "insufficient_funds",
+    "next_attempt_at": "2026-03-08T13:10:00+00:00",
+}
+
+
+class House:
+    """Sends notices of the subscription `sub-1` of the customer `cust-1`."""
+
+    def __init__(self, ledger: Ledger, account: AccountSettings, sandbox: SandboxServer, mail: MailCatcher) -> None:
+        self.ledger, self.account, self.sandbox, self.mail = ledger, account, sandbox, mail
+        self.http = httpx.AsyncClient(timeout=5)
+
+    async def send(
+        self,
+        *channels: Channel,
+        key: str = KEY,
+        occasion: Occasion = Occasion.FAILED,
+        facts: dict[str, str | int] | None = None,
+        business_at: datetime = NOW,
+        **account: Any,
+    ) -> NoticeOutcome:
+        """Send one notice; `account` replaces settings of the merchant account."""
+        notice = PlannedNotice(
+            key=key,
+            occasion=occasion,
+            channels=channels,
+            at=NOW,
+            because="attempt 1 was declined",
+            facts=FACTS if facts is None else facts,
+        )
+        request = SendNoticeInput(
+            account="demo", subscription="sub-1", generation=1, customer="cust-1",
+            notice=notice, description="Pro plan", business_at=business_at,
+        )  # fmt: skip
+        settings = self.account.model_copy(update=account)
+        return await Sender(self.ledger, settings, self.http).send(request)
+
+    async def messages(self) -> list[dict[str, Any]]:
+        """What WhatsApp accepted; what was sent twice stands there twice."""
+        answer = (await self.http.get(f"{self.sandbox.url}/_sandbox/messages")).json()
+        return list(answer["messages"])
+
+    async def control(self, path: str, body: Any) -> None:
+        """Tell the sandbox something."""
+        (await self.http.post(f"{self.sandbox.url}/_sandbox/{path}", json=body)).raise_for_status()
+
+    async def whatsapp_answers(self, code: int | None) -> None:
+        """From now on the customer's number meets this error code, or none."""
+        await self.control("whatsapp", {"recipients": {} if code is None else {"6281234567890": code}})
+
+    async def rows(self) -> dict[str, StoredNotice]:
+        """The ledger's rows by channel."""
+        return {row.channel: row for row in await self.ledger.notices_of("demo", "sub-1")}
+
+    async def forget_settlement(self, *channels: Channel) -> None:
+        """As if the worker had died between a channel's acceptance and the ledger's commit, and its lease were over."""
+        async with self.ledger._begin() as connection:
+            for channel in channels:
+                done = await connection.execute(
+                    text("update notices set status = 'sending', lease_until = clock_timestamp() where channel = :c"),
+                    {"c": channel.value},
+                )
+                assert done.rowcount == 1
+
+
+@asynccontextmanager
+async def house_of(
+    ledger_url: str, notifications: dict[str, list[str]] | None = None, **customer: Any
+) -> AsyncIterator[House]:
+    """A house; `customer` replaces fields of the customer."""
+    ledger = await Ledger.open(ledger_url)
+    data = subscription_data(customer={**subscription_data()["customer"], **customer})
+    data["notifications"] = notifications or data["notifications"]
+    await ledger.create_subscription(parse_subscription(data), now=NOW)
+    async with SandboxServer.start() as sandbox, MailCatcher.start() as mail:
+        account = AccountSettings(
+            provider="dodo",
+            mode="test",
+            api_key=SecretStr("dodo_test_key"),
+            merchant_name="Kopi Harian",
+            brand=BrandSettings(colour="#7a4a21", support_address="help@kopi.example"),
+            payment_method_url="https://kopi.example/billing?s={subscription}&c={customer}",
+            whatsapp=WhatsAppSettings(
+                base_url=sandbox.url, phone_number_id="106540352242922", token=SecretStr("wa-token")
+            ),
+            smtp=SmtpSettings(
+                host=mail.smtp_host, port=mail.smtp_port, from_address="billing@kopi.example", tls="none"
+            ),
+        )
+        house = House(ledger, account, sandbox, mail)
+        yield house
+        await house.http.aclose()
+    await ledger.aclose()

@@ -1,0 +1,206 @@
+"""What stands in a mail, read back by the standard library's parser, and what each refusal of a server means."""
+
+from __future__ import annotations
+
+import asyncio
+import email.policy
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from email.message import EmailMessage
+from email.parser import BytesParser
+from typing import Any
+
+import pytest
+from aiosmtpd.smtp import SMTP, AuthResult
+from pydantic import SecretStr
+
+from dunning.domain.terms import Channel
+from dunning.notices import email as mailing
+from dunning.notices.email import compose, message_id
+from dunning.notices.render import Brand, Rendered
+from dunning.settings import SmtpSettings
+from tests.notices.house import House, house_of
+from tests.servers import free_port
+
+BRAND = Brand(name="Kopi Harian", support_address="help@kopi.example")
+RENDERED = Rendered(subject="Halo, ada kabar: 支払い", html="<p>สวัสดี</p>", text="Halo\n", template="t",
+                    template_language="id", parameters=())  # fmt: skip
+AT = datetime(2026, 3, 5, 13, 10, 4, tzinfo=UTC)
+
+
+def parsed(raw: bytes) -> EmailMessage:
+    return BytesParser(EmailMessage, policy=email.policy.default).parsebytes(raw)
+
+
+def composed(**changes: Any) -> EmailMessage:
+    fields: dict[str, Any] = {
+        "to": "ayu@example.com",
+        "name": "Ayu, Lestari",
+        "sender": "billing@kopi.example",
+        "brand": BRAND,
+        "identity": "<x@kopi.example>",
+        "at": AT,
+    }
+    return compose(RENDERED, **{**fields, **changes})
+
+
+@pytest.mark.server
+async def test_a_mail_is_read_back_whole(house: House) -> None:
+    before = datetime.now(UTC) - timedelta(seconds=1)
+    await house.send(Channel.EMAIL)
+
+    (caught,) = house.mail.mails
+    mail = parsed(caught.raw)
+    assert (caught.sender, caught.recipients) == ("billing@kopi.example", ("ayu@example.com",))
+    assert str(mail["From"]) == "Kopi Harian <billing@kopi.example>"
+    assert str(mail["To"]) == "Ayu <ayu@example.com>"
+    assert str(mail["Reply-To"]) == "help@kopi.example"
+    assert mail["Subject"] == "Your payment to Kopi Harian did not go through"
+    assert mail["Auto-Submitted"] == "auto-generated"
+    assert before <= mail["Date"].datetime <= datetime.now(UTC)
+    assert mail.get_content_type() == "multipart/alternative"
+    assert [part.get_content_type() for part in mail.iter_parts()] == ["text/plain", "text/html"]
+    plain, page = (mail.get_body((kind,)) for kind in ("plain", "html"))
+    assert plain is not None
+    assert page is not None
+    assert "We tried to collect $25.00 for Pro plan" in plain.get_content()
+    assert "<h1" in page.get_content()
+    assert not mail.defects
+
+
+@pytest.mark.server
+async def test_names_and_subjects_of_every_script_survive(ledger_url: str) -> None:
+    async with house_of(ledger_url, name="สมชาย, ใจดี") as house:
+        await house.send(Channel.EMAIL, merchant_name="مقهى الصباح")
+
+        mail = parsed(house.mail.mails[0].raw)
+        assert mail["To"].addresses[0].display_name == "สมชาย, ใจดี"
+        assert mail["From"].addresses[0].display_name == "مقهى الصباح"
+        assert mail["Subject"] == "Your payment to مقهى الصباح did not go through"
+
+
+def test_the_message_id_is_derived_and_tells_nothing() -> None:
+    one = message_id("demo", "sub-1", "1/1/1/failed", "kopi.example")
+
+    assert one == message_id("demo", "sub-1", "1/1/1/failed", "kopi.example")
+    assert one.endswith("@kopi.example>")
+    assert "sub-1" not in one
+    others = {("demo", "sub-2", "1/1/1/failed"), ("other", "sub-1", "1/1/1/failed"), ("demo", "sub-1", "2/1/1/failed")}
+    assert len({one, *(message_id(*place, "kopi.example") for place in others)}) == 4
+
+
+@pytest.mark.parametrize("address", ["a@b@c", "two words@example.com", "ayu@example.com\r\nBcc: all@example.com"])
+def test_a_broken_address_is_refused_before_anything_is_sent(address: str) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        composed(to=address)
+
+
+def test_a_name_cannot_add_a_header() -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        composed(name="Ayu\r\nBcc: all@example.com")
+
+
+# --- a server that refuses -------------------------------------------------------------------------
+
+
+class Refusing:
+    """An SMTP server that says no where it is told to."""
+
+    def __init__(self, at: str, reply: str) -> None:
+        self._at, self._reply = at, reply
+        self.taken = 0
+
+    async def handle_MAIL(self, server: Any, session: Any, envelope: Any, address: str, options: list[str]) -> str:  # noqa: N802
+        if self._at == "sender":
+            return self._reply
+        envelope.mail_from = address
+        return "250 OK"
+
+    async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: list[str]) -> str:  # noqa: N802
+        if self._at == "recipient":
+            return self._reply
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
+        if self._at == "data":
+            return self._reply
+        self.taken += 1
+        return "250 OK"
+
+
+@asynccontextmanager
+async def smtp_server(handler: Refusing, **options: Any) -> AsyncIterator[int]:
+    loop = asyncio.get_running_loop()
+    listener = await loop.create_server(lambda: SMTP(handler, hostname="mx.example", loop=loop, **options), "127.0.0.1")
+    async with listener:
+        yield listener.sockets[0].getsockname()[1]
+
+
+def settings(port: int, **changes: Any) -> SmtpSettings:
+    fields = {"host": "127.0.0.1", "port": port, "from_address": "billing@kopi.example", "tls": "none"}
+    return SmtpSettings(**{**fields, "timeout_seconds": 5, **changes})
+
+
+@pytest.mark.server
+@pytest.mark.parametrize(
+    ("place", "reply", "is_final", "needs_attention"),
+    [
+        ("recipient", "550 5.1.1 no such user ayu@example.com", True, False),
+        ("recipient", "450 4.2.0 greylisted", False, False),
+        ("sender", "550 5.7.1 not allowed to send as this", False, True),
+        ("sender", "451 4.3.0 later", False, False),
+        ("data", "554 5.7.1 refused", True, True),
+        ("data", "452 4.3.1 no space", False, False),
+    ],
+)
+async def test_a_refusal_says_whether_to_try_again_and_whom_to_tell(
+    place: str, reply: str, is_final: bool, needs_attention: bool
+) -> None:
+    async with smtp_server(Refusing(place, reply)) as port:
+        answer = await mailing.send(settings(port), composed())
+
+    assert not answer.is_accepted
+    assert (answer.is_final, answer.needs_attention) == (is_final, needs_attention)
+    assert "ayu@example.com" not in answer.because
+
+
+@pytest.mark.server
+async def test_a_wrong_password_is_a_persons_business_and_the_mail_waits() -> None:
+    def nobody(*_: Any) -> AuthResult:
+        return AuthResult(success=False, handled=False)
+
+    async with smtp_server(Refusing("nowhere", ""), authenticator=nobody, auth_require_tls=False) as port:
+        answer = await mailing.send(settings(port, username="u", password=SecretStr("pw-secret")), composed())
+
+    assert (answer.is_accepted, answer.is_final, answer.needs_attention) == (False, False, True)
+    assert "535" in answer.because
+    assert "pw-secret" not in answer.because
+
+
+@pytest.mark.server
+async def test_a_password_is_never_sent_without_encryption_to_a_server_that_wants_it() -> None:
+    handler = Refusing("nowhere", "")
+    async with smtp_server(handler) as port:
+        answer = await mailing.send(settings(port, username="u", password=SecretStr("pw-secret")), composed())
+
+    assert (answer.is_accepted, answer.is_final, answer.needs_attention) == (False, False, True)
+    assert handler.taken == 0
+
+
+@pytest.mark.server
+async def test_a_server_without_encryption_gets_no_mail_when_it_is_demanded() -> None:
+    handler = Refusing("nowhere", "")
+    async with smtp_server(handler) as port:
+        answer = await mailing.send(settings(port, tls="starttls"), composed())
+
+    assert (answer.is_accepted, answer.is_final, answer.needs_attention) == (False, False, True)
+    assert handler.taken == 0
+
+
+@pytest.mark.server
+async def test_nobody_listening_is_tried_again() -> None:
+    answer = await mailing.send(settings(free_port()), composed())
+
+    assert (answer.is_accepted, answer.is_final, answer.needs_attention) == (False, False, False)
