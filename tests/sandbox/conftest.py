@@ -125,9 +125,7 @@ class Shop:
         return rows
 
     async def book(self, **query: str) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = (await self.client.get("/_sandbox/charges", params=query)).json()[
-            "charges"
-        ]
+        rows: list[dict[str, Any]] = (await self.client.get("/_sandbox/charges", params=query)).json()["charges"]
         return rows
 
     async def quiet(self) -> None:

@@ -112,9 +112,7 @@ async def test_the_other_preconditions_of_a_charge_have_codes_of_their_own(shop:
     await shop.register("sub_plain", on_demand=False)
     await shop.register("sub_leaving")
     await shop.client.patch("/subscriptions/sub_leaving", json={"cancel_at_next_billing_date": True})
-    codes = [
-        (await shop.charge(name)).json()["code"] for name in ("sub_expired", "sub_plain", "sub_leaving", "no")
-    ]
+    codes = [(await shop.charge(name)).json()["code"] for name in ("sub_expired", "sub_plain", "sub_leaving", "no")]
     assert codes == [
         "SUBSCRIPTION_EXPIRED",
         "SUBSCRIPTION_NOT_ON_DEMAND",

@@ -44,13 +44,9 @@ async def test_the_backend_keeps_every_verified_delivery_also_a_repeated_one(sho
     event = {"type": "payment.failed", "subscription_id": "ours-1", "sequence": 4}
     for _ in range(2):
         assert (await post(shop, *signed(event))).status_code == 204
-    assert (
-        await post(shop, *signed({"type": "payment.succeeded", "subscription_id": "ours-2"}))
-    ).status_code == 204
+    assert (await post(shop, *signed({"type": "payment.succeeded", "subscription_id": "ours-2"}))).status_code == 204
     found = (await shop.client.get(BACKEND, params={"subscription": "ours-1"})).json()["events"]
-    assert [(one["webhook_id"], one["type"], one["sequence"]) for one in found] == [
-        ("evt_1", "payment.failed", 4)
-    ] * 2
+    assert [(one["webhook_id"], one["type"], one["sequence"]) for one in found] == [("evt_1", "payment.failed", 4)] * 2
     by_type = (await shop.client.get(BACKEND, params={"type": "payment.succeeded"})).json()["events"]
     assert [one["subscription_id"] for one in by_type] == ["ours-2"]
 

@@ -21,9 +21,7 @@ pytestmark = pytest.mark.server
         ("drop_after_commit", 1),
     ],
 )
-async def test_a_lost_connection_leaves_no_trace_or_a_whole_charge(
-    shop: Shop, kind: str, charges: int
-) -> None:
+async def test_a_lost_connection_leaves_no_trace_or_a_whole_charge(shop: Shop, kind: str, charges: int) -> None:
     await shop.register()
     await shop.faults({"on": "charge", "kind": kind, "seconds": 0.01})
     with pytest.raises(httpx.TransportError):

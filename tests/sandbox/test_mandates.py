@@ -40,9 +40,7 @@ async def status_of(shop: Shop, subscription_id: str) -> str:
     return str((await shop.client.get(f"/subscriptions/{subscription_id}")).json()["status"])
 
 
-async def test_a_mandate_link_makes_the_subscription_active_and_charges_nothing(
-    shop: Shop, receiver: Receiver
-) -> None:
+async def test_a_mandate_link_makes_the_subscription_active_and_charges_nothing(shop: Shop, receiver: Receiver) -> None:
     created = await create(shop)
     subscription_id = created["subscription_id"]
     assert await status_of(shop, subscription_id) == "pending"
@@ -167,9 +165,7 @@ async def test_a_one_time_checkout_makes_a_payment_of_no_subscription(shop: Shop
     assert told(receiver) == [("payment.succeeded", "succeeded")]
 
 
-@pytest.mark.parametrize(
-    ("story", "ending"), [("complete", "active"), ("fail", "failed"), ("never", "pending")]
-)
+@pytest.mark.parametrize(("story", "ending"), [("complete", "active"), ("fail", "failed"), ("never", "pending")])
 @pytest.mark.parametrize("bound_first", [True, False])
 async def test_a_script_says_what_becomes_of_a_mandate_without_a_person(
     shop: Shop, story: str, ending: str, bound_first: bool
@@ -218,9 +214,7 @@ async def test_a_method_updated_on_hold_collects_the_debt_by_itself_without_our_
     _, dues = await shop.book()
     assert (dues["kind"], dues["key"], dues["amount"], dues["metadata"]) == ("dues", None, 2500, {})
     assert (await shop.payment(dues["payment_id"]))["is_update_payment_method"] is True
-    assert (await shop.settled(dunning_key="k3"))["error_code"] == "DO_NOT_HONOR", (
-        "dues use no word of the script"
-    )
+    assert (await shop.settled(dunning_key="k3"))["error_code"] == "DO_NOT_HONOR", "dues use no word of the script"
 
 
 async def test_dues_that_are_declined_leave_the_subscription_on_hold(shop: Shop) -> None:
@@ -263,9 +257,7 @@ async def test_an_existing_method_can_be_made_current_and_collects_on_hold(shop:
 async def test_a_method_updated_while_active_charges_nothing(shop: Shop, receiver: Receiver) -> None:
     await shop.register(script=["INSUFFICIENT_FUNDS", "DO_NOT_HONOR"])
     await shop.settled(amount=2500, dunning_key="k1")
-    updated = await shop.control(
-        "subscriptions/ours-1/update-method", payment_method_id="pm_new", then=["SUCCEEDED"]
-    )
+    updated = await shop.control("subscriptions/ours-1/update-method", payment_method_id="pm_new", then=["SUCCEEDED"])
     await shop.quiet()
     assert (updated["payment_method_id"], updated["payments"]) == ("pm_new", [])
     assert told(receiver)[-1] == ("subscription.update_payment_method", "active")
@@ -320,9 +312,7 @@ async def test_hosted_pages_show_names_as_text(shop: Shop) -> None:
 async def test_a_cancelled_subscription_says_so_and_stays_so(shop: Shop, receiver: Receiver) -> None:
     await shop.register()
     url = "/subscriptions/sub_1"
-    answer = await shop.client.patch(
-        url, json={"status": "cancelled", "cancel_reason": "cancelled_by_merchant"}
-    )
+    answer = await shop.client.patch(url, json={"status": "cancelled", "cancel_reason": "cancelled_by_merchant"})
     assert (answer.json()["status"], answer.json()["cancelled_at"] is None) == ("cancelled", False)
     assert (await shop.client.patch(url, json={"status": "cancelled"})).status_code == 200
     assert (await shop.client.patch(url, json={"status": "active"})).json()["code"] == "SUBSCRIPTION_INACTIVE"
@@ -342,9 +332,7 @@ async def test_a_cancelled_subscription_says_so_and_stays_so(shop: Shop, receive
         ({"next_billing_date": "tomorrow"}, "INVALID_REQUEST_PARAMETERS"),
     ],
 )
-async def test_a_change_that_the_provider_forbids_is_refused(
-    shop: Shop, body: dict[str, Any], code: str
-) -> None:
+async def test_a_change_that_the_provider_forbids_is_refused(shop: Shop, body: dict[str, Any], code: str) -> None:
     await shop.register()
     answer = await shop.client.patch("/subscriptions/sub_1", json=body)
     assert (answer.status_code, answer.json()["code"]) == (422, code)
@@ -354,9 +342,7 @@ async def test_a_change_that_the_provider_forbids_is_refused(
 async def test_paused_and_resumed_alone_are_accepted(shop: Shop) -> None:
     await shop.register()
     for status in ("paused", "active"):
-        assert (await shop.client.patch("/subscriptions/sub_1", json={"status": status})).json()[
-            "status"
-        ] == status
+        assert (await shop.client.patch("/subscriptions/sub_1", json={"status": status})).json()["status"] == status
 
 
 async def test_the_provider_can_move_a_subscription_by_itself(shop: Shop, receiver: Receiver) -> None:

@@ -75,9 +75,7 @@ async def test_checkouts_methods_and_the_portal_through_the_sdk(shop: Shop, sdk:
     assert [one.payment_method_id for one in methods.items] == [payment.payment_method_id]
     portal = valid(await sdk.customers.customer_portal.create(payment.customer.customer_id))
     assert portal.link.startswith(shop.sandbox.url)
-    link = valid(
-        await sdk.subscriptions.update_payment_method(payment.subscription_id, payment_method={"type": "new"})
-    )
+    link = valid(await sdk.subscriptions.update_payment_method(payment.subscription_id, payment_method={"type": "new"}))
     assert link.payment_link.startswith(shop.sandbox.url)
     cancelled = valid(await sdk.subscriptions.update(payment.subscription_id, status="cancelled"))
     assert cancelled.cancelled_by.actor_type == "api_key"

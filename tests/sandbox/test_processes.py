@@ -47,9 +47,7 @@ async def test_the_sandbox_serves_with_the_settings_of_its_environment_and_ends_
         "DUNNING_SANDBOX_WEBHOOK_URL": "http://127.0.0.1:9/hook",
         "DUNNING_SANDBOX_MINIMUM_AMOUNT": "3",
     }
-    async with program(
-        "dunning.sandbox", "--port", str(port), "--settle-seconds", "0", **settings
-    ) as process:
+    async with program("dunning.sandbox", "--port", str(port), "--settle-seconds", "0", **settings) as process:
         async with patient(f"http://127.0.0.1:{port}") as client:
             assert (await client.get("/healthz")).json() == {"status": "ok"}
             shown = (await client.get("/_sandbox/configuration")).json()

@@ -63,9 +63,7 @@ async def test_sending_again_after_a_time_out_charges_the_customer_twice(shop: S
 async def test_a_caller_who_leaves_ends_the_wait_and_keeps_the_charge(shop: Shop) -> None:
     await shop.control("configure", hold_seconds=600)
     await shop.register(script=["TIMEOUT_COMMITTED"])
-    async with httpx.AsyncClient(
-        base_url=shop.sandbox.url, headers=shop.client.headers, timeout=0.2
-    ) as hasty:
+    async with httpx.AsyncClient(base_url=shop.sandbox.url, headers=shop.client.headers, timeout=0.2) as hasty:
         with pytest.raises(httpx.ReadTimeout):
             await hasty.post("/subscriptions/sub_1/charge", json={"product_price": 1000})
     await shop.quiet()

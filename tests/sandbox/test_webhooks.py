@@ -46,9 +46,7 @@ async def test_a_payment_put_off_is_told_as_processing(shop: Shop, receiver: Rec
     assert types(receiver) == ["payment.processing", "payment.succeeded"]
 
 
-async def test_an_unacknowledged_message_comes_again_under_the_same_id(
-    shop: Shop, receiver: Receiver
-) -> None:
+async def test_an_unacknowledged_message_comes_again_under_the_same_id(shop: Shop, receiver: Receiver) -> None:
     receiver.answers = [500, 302, 204]
     await shop.register()
     await shop.settled()
@@ -62,9 +60,7 @@ async def test_retries_end_and_the_message_is_marked_failed(shop: Shop, receiver
     receiver.answers = [500] * 10
     await shop.register()
     await shop.settled()
-    (row,) = (await shop.client.get("/_sandbox/webhooks", params={"subscription": "ours-1"})).json()[
-        "webhooks"
-    ]
+    (row,) = (await shop.client.get("/_sandbox/webhooks", params={"subscription": "ours-1"})).json()["webhooks"]
     assert (row["status"], row["answers"]) == ("failed", [500] * 4)
     receiver.answers = []
     await shop.client.post(f"/_sandbox/webhooks/{row['id']}/replay")
@@ -108,9 +104,7 @@ async def test_a_message_held_back_goes_out_alone_when_no_other_comes(shop: Shop
     assert types(receiver) == ["payment.succeeded"]
 
 
-async def test_lost_messages_never_arrive_and_leave_nothing_on_its_way(
-    shop: Shop, receiver: Receiver
-) -> None:
+async def test_lost_messages_never_arrive_and_leave_nothing_on_its_way(shop: Shop, receiver: Receiver) -> None:
     await shop.control("configure", webhooks={"mode": "lose"})
     await shop.register()
     await shop.settled()

@@ -54,9 +54,7 @@ async def send(shop: Shop, body: dict[str, Any]) -> httpx.Response:
 
 
 async def sent(shop: Shop, **query: str) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = (await shop.client.get("/_sandbox/messages", params=query)).json()[
-        "messages"
-    ]
+    rows: list[dict[str, Any]] = (await shop.client.get("/_sandbox/messages", params=query)).json()["messages"]
     return rows
 
 
@@ -111,9 +109,7 @@ def _body(parameters: list[Any]) -> dict[str, Any]:
         (message(biz_opaque_callback_data=7), 131009),
     ],
 )
-async def test_a_bad_message_is_refused_by_code_and_not_sent(
-    shop: Shop, body: dict[str, Any], code: int
-) -> None:
+async def test_a_bad_message_is_refused_by_code_and_not_sent(shop: Shop, body: dict[str, Any], code: int) -> None:
     answer = await send(shop, body)
     error = answer.json()["error"]
     assert (answer.status_code, error["code"]) == (400, code)
@@ -188,9 +184,7 @@ async def test_statuses_follow_in_order_signed_over_the_bytes_sent(shop: Shop, r
     assert statuses[0]["timestamp"].isdigit()
 
 
-@pytest.mark.parametrize(
-    ("kind", "status", "code"), [("429", 429, 130429), ("401", 401, 190), ("http_500", 500, 2)]
-)
+@pytest.mark.parametrize(("kind", "status", "code"), [("429", 429, 130429), ("401", 401, 190), ("http_500", 500, 2)])
 async def test_faults_speak_whatsapp_s_form_here(shop: Shop, kind: str, status: int, code: int) -> None:
     await shop.faults({"on": "whatsapp", "kind": kind})
     answer = await send(shop, message())

@@ -84,4 +84,5 @@ async def test_another_worker_goes_on_where_one_stopped(office: Office) -> None:
         async with office.worker():
             await office.backend.until(lambda b, number=number: b.of("sub-1")[-1:] == [number])  # type: ignore[misc]
     await office.client.get_workflow_handle(handle.id).terminate("the test is over")
-    assert office.backend.of("sub-1") == [1, 2]
+    # At least once: what was posted and not yet marked when the first worker stopped may come again.
+    assert list(dict.fromkeys(office.backend.of("sub-1"))) == [1, 2]

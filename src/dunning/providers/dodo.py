@@ -342,9 +342,7 @@ def _unpaid(reply: Reply) -> ChargeAnswer:
     code = reply.text("code")
     wait = reply.retry_after_seconds
     if reply.is_unsent or reply.status in (401, 403, 429):
-        return ChargeAnswer(
-            kind=AnswerKind.OUTAGE, code=code, because=_outage(reply), retry_after_seconds=wait
-        )
+        return ChargeAnswer(kind=AnswerKind.OUTAGE, code=code, because=_outage(reply), retry_after_seconds=wait)
     is_client_error = reply.status is not None and 400 <= reply.status < 500 and reply.status != 408
     if is_client_error and code == "PREVIOUS_PAYMENT_PENDING":
         because = "an earlier payment of this subscription is not settled yet; nothing was charged"

@@ -15,9 +15,7 @@ def outcome_of(payment: Payment, table: DeclineTable, at: datetime) -> Outcome:
         return Outcome(kind=OutcomeKind.SUCCEEDED, at=at, provider_payment_id=payment.payment_id)
     if payment.status is PaymentStatus.PENDING:
         because = "the provider has not decided yet"
-        return Outcome(
-            kind=OutcomeKind.PENDING, at=at, provider_payment_id=payment.payment_id, because=because
-        )
+        return Outcome(kind=OutcomeKind.PENDING, at=at, provider_payment_id=payment.payment_id, because=because)
     return declined(
         payment.code_field,
         payment.code,

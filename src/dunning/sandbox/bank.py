@@ -105,9 +105,7 @@ class Bank:
                 self._emit("payment.processing", payment)
             case ScriptedSuccess() | ScriptedDecline():
                 subject = payment.subscription.subscription_id if payment.subscription else ""
-                self._timers.later(
-                    self._settings().settle_seconds, subject, lambda: self.settle(payment, outcome)
-                )
+                self._timers.later(self._settings().settle_seconds, subject, lambda: self.settle(payment, outcome))
             case ScriptedOutage():
                 raise ValueError("an outage is no outcome of a payment that exists")
 
@@ -131,9 +129,7 @@ class Bank:
 
     def advance(self, business_now: datetime, subscription: Subscription | None = None) -> list[Payment]:
         """Settle the pending payments (of one subscription, or all) whose business instant has come."""
-        payments = (
-            self._book.payments_of(subscription) if subscription else list(self._book.payments.values())
-        )
+        payments = self._book.payments_of(subscription) if subscription else list(self._book.payments.values())
         due = [one for one in payments if one.settles_at is not None and one.settles_at <= business_now]
         for payment in due:
             self.settle(payment, payment.settles_as)
@@ -145,18 +141,14 @@ class Bank:
         payment.error_code = payment.error_message = payment.retry_after_seconds = None
         self.settle(payment, ScriptedSuccess())
 
-    def pay_by_link(
-        self, subscription: Subscription, amount: int, currency: str, at: datetime | None
-    ) -> Payment:
+    def pay_by_link(self, subscription: Subscription, amount: int, currency: str, at: datetime | None) -> Payment:
         """The customer pays by a link: a payment without any key of ours, paid at once."""
         payment = self._own_payment(subscription, Owed(amount, currency), at)
         payment.kind = "pay_link"
         self.settle(payment, ScriptedSuccess())
         return payment
 
-    def update_method(
-        self, subscription: Subscription, method: PaymentMethod, at: datetime | None
-    ) -> list[Payment]:
+    def update_method(self, subscription: Subscription, method: PaymentMethod, at: datetime | None) -> list[Payment]:
         """Make a method current; on hold, the provider then collects by itself what is owed."""
         subscription.customer.methods[method.payment_method_id] = method
         subscription.payment_method_id = method.payment_method_id

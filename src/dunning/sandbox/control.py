@@ -35,9 +35,7 @@ def find(sandbox: Sandbox, name: str) -> Subscription:
 
 def register(sandbox: Sandbox, body: RegisterSubscription) -> Subscription:
     """Write an existing subscription down, in place of one of the same provider id."""
-    customer = sandbox.book.customer(
-        body.customer_id, email=body.email, name=body.name, phone_number=body.phone_number
-    )
+    customer = sandbox.book.customer(body.customer_id, email=body.email, name=body.name, phone_number=body.phone_number)
     if body.payment_method_id is not None:
         customer.methods.setdefault(body.payment_method_id, new_method(body.payment_method_id))
     for method in body.methods:
@@ -115,9 +113,7 @@ async def pay(sandbox: Here, name: str, body: PayLink) -> dict[str, Any]:
     owed = list(subscription.owed.values())
     if not owed:
         raise ApiError("INVALID_REQUEST_BODY", "nothing is owed; say the amount")
-    return _shown(
-        sandbox, [sandbox.bank.pay_by_link(subscription, one.amount, one.currency, at) for one in owed]
-    )
+    return _shown(sandbox, [sandbox.bank.pay_by_link(subscription, one.amount, one.currency, at) for one in owed])
 
 
 @router.post("/subscriptions/{name}/update-method")
@@ -143,9 +139,7 @@ async def late(sandbox: Here, name: str, wanted: LateSuccess | None = None) -> d
     payments = [
         one
         for one in sandbox.book.payments_of(subscription)
-        if one.status != "succeeded"
-        and body.payment_id in (None, one.payment_id)
-        and body.key in (None, one.key)
+        if one.status != "succeeded" and body.payment_id in (None, one.payment_id) and body.key in (None, one.key)
     ]
     if not payments:
         raise ApiError("NOT_FOUND", "There is no such payment that is not paid.")

@@ -14,9 +14,7 @@ from dunning.sandbox.settings import WebhookPolicy
 
 
 def _read_words(value: Any) -> Any:
-    is_words = isinstance(value, str) or (
-        isinstance(value, list) and all(isinstance(one, str) for one in value)
-    )
+    is_words = isinstance(value, str) or (isinstance(value, list) and all(isinstance(one, str) for one in value))
     return parse_outcomes(value) if is_words else value
 
 
@@ -65,9 +63,7 @@ class RegisterSubscription(Control):
     methods: list[MethodSpec] = []
     currency: str = "USD"
     metadata: dict[str, MetadataValue] = {}
-    status: Literal[
-        "pending", "active", "on_hold", "paused", "cancelled", "failed", "expired", "past_due"
-    ] = "active"
+    status: Literal["pending", "active", "on_hold", "paused", "cancelled", "failed", "expired", "past_due"] = "active"
     script: Words = ()
     dues: PaymentWords = ()
     mandate_limit: int | None = Field(default=None, ge=0)

@@ -145,6 +145,4 @@ def _refuse_extras(
     if discounts:
         raise ApiError("DISCOUNT_NOT_AVAILABLE_FOR_ON_DEMAND", "On-demand subscriptions have no discounts.")
     if one_time:
-        raise ApiError(
-            "ONE_TIME_PRODUCTS_NOT_ALLOWED_FOR_ON_DEMAND", "On-demand subscriptions take no products."
-        )
+        raise ApiError("ONE_TIME_PRODUCTS_NOT_ALLOWED_FOR_ON_DEMAND", "On-demand subscriptions take no products.")

@@ -58,9 +58,7 @@ async def listing(
     found = [
         one
         for one in reversed(_candidates(sandbox, request, wanted.subscription_id))
-        if wanted.fits(one)
-        and (newest is None or one.created_at <= newest)
-        and created_between(one.created_at, page)
+        if wanted.fits(one) and (newest is None or one.created_at <= newest) and created_between(one.created_at, page)
     ]
     return {"items": [payment_list_view(one) for one in page_of(found, page)]}
 

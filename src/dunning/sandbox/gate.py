@@ -64,9 +64,7 @@ class Gate:
             else:
                 await self._metered(fault, target, scope, receive, send)
 
-    async def _metered(
-        self, fault: Fault | None, target: Target, scope: Scope, receive: Receive, send: Send
-    ) -> None:
+    async def _metered(self, fault: Fault | None, target: Target, scope: Scope, receive: Receive, send: Send) -> None:
         refusing = self._sandbox.settings.rate_limit_per_second
         limit = refusing or DEFAULT_LIMIT
         is_within, left = self._window.take(limit)
@@ -84,9 +82,7 @@ class Gate:
             return
         await self._pass(fault, target, scope, receive, send_with_headers)
 
-    async def _pass(
-        self, fault: Fault | None, target: Target, scope: Scope, receive: Receive, send: Send
-    ) -> None:
+    async def _pass(self, fault: Fault | None, target: Target, scope: Scope, receive: Receive, send: Send) -> None:
         if fault is None:
             await self._app(scope, receive, send)
         elif fault.kind == "slow":
@@ -126,9 +122,7 @@ class Gate:
             subscription = book.find_subscription(asked)
         if subscription is None:
             return frozenset()
-        return frozenset(
-            {subscription.subscription_id, subscription.reference or subscription.subscription_id}
-        )
+        return frozenset({subscription.subscription_id, subscription.reference or subscription.subscription_id})
 
     def _subject(self, names: frozenset[str]) -> str:
         return next((name for name in names if name in self._sandbox.book.subscriptions), "")

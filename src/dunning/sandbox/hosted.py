@@ -94,9 +94,7 @@ def _form(link: Link) -> str:
 
 def _portal_entry(subscription: Subscription) -> str:
     owed = ", ".join(f"{one.amount} {one.currency}" for one in subscription.owed.values()) or "nothing"
-    action = escape(
-        f"/portal/{quote(subscription.customer.customer_id)}/{quote(subscription.subscription_id)}"
-    )
+    action = escape(f"/portal/{quote(subscription.customer.customer_id)}/{quote(subscription.subscription_id)}")
     return (
         f"<h2>{escape(subscription.reference or subscription.subscription_id)}</h2>"
         f"<p>{escape(subscription.status)}; owed in minor units: {owed}</p>"

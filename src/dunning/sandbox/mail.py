@@ -119,9 +119,7 @@ def _smtp_class() -> Any:
     try:
         from aiosmtpd.smtp import SMTP
     except ImportError as error:
-        raise RuntimeError(
-            "the mail catcher needs aiosmtpd, a development dependency: pip install aiosmtpd"
-        ) from error
+        raise RuntimeError("the mail catcher needs aiosmtpd, a development dependency: pip install aiosmtpd") from error
     return SMTP
 
 

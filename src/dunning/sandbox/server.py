@@ -21,9 +21,7 @@ class SandboxServer:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def start(
-        cls, *, host: str = "127.0.0.1", port: int = 0, **settings: Any
-    ) -> AsyncIterator[SandboxServer]:
+    async def start(cls, *, host: str = "127.0.0.1", port: int = 0, **settings: Any) -> AsyncIterator[SandboxServer]:
         """Run a sandbox while the block lasts, on a free port unless one is given.
 
         `settings` are the fields of `SandboxSettings`, such as `webhook_url` and `webhook_secret`; those not

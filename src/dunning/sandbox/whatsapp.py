@@ -84,9 +84,7 @@ def _read(sandbox: Sandbox, phone_number_id: str, body: dict[str, Any]) -> SentM
     if not re.fullmatch(r"\+?[0-9]{7,15}", to):
         raise RefusedError(131009, "to is not a phone number with country code")
     if body.get("type", "text") == "text":
-        raise RefusedError(
-            131047, "more than 24 hours have passed since the customer last replied; send a template"
-        )
+        raise RefusedError(131047, "more than 24 hours have passed since the customer last replied; send a template")
     if body["type"] != "template":
         raise RefusedError(131051, f"type {body['type']} is not supported")
     name, language, components = _template(body.get("template"))
@@ -149,9 +147,7 @@ def _require_parameter(parameter: Any, kinds: set[str]) -> None:
     if kind in ("text", "payload") and (not isinstance(value, str) or not value):
         raise RefusedError(131008, f"a {kind} parameter has no {kind}")
     if kind == "text" and ("\n" in value or "\t" in value or "     " in value):
-        raise RefusedError(
-            132012, "a text parameter holds a new line, a tab or more than four spaces in a row"
-        )
+        raise RefusedError(132012, "a text parameter holds a new line, a tab or more than four spaces in a row")
     if kind == "currency":
         is_whole = isinstance(value, dict) and {"fallback_value", "code", "amount_1000"} <= value.keys()
         if not is_whole:
