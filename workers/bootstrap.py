@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import httpx
 from temporalio.client import Client
-from temporalio.worker import Worker
+from temporalio.worker import Worker, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.book import BookActivities
@@ -21,6 +21,7 @@ from dunning.contract import TASK_QUEUE
 from dunning.ledger import Ledger
 from dunning.providers.registry import provider_for
 from dunning.settings import Settings
+from workers.fresh_time import FreshTimeRunner
 from workflows.delivery import DeliverEventsWorkflow
 from workflows.subscription import SubscriptionWorkflow
 from workflows.supervision import SuperviseAccountWorkflow
@@ -34,10 +35,14 @@ PASSED_THROUGH = (
 """Modules that workflow files import and that are deterministic there, or only named there."""
 
 
-def workflow_runner(*, strict: bool = False) -> SandboxedWorkflowRunner:
-    """Temporal's sandbox. `strict` passes only what cannot be loaded inside, so tests catch a clock in the core."""
+def workflow_runner(*, strict: bool = False) -> WorkflowRunner:
+    """Temporal's sandbox, and no decision on a stale clock.
+
+    `strict` passes only what cannot be loaded inside, so tests catch a clock in the core.
+    """
     passed = PASSED_THROUGH[1:] if strict else PASSED_THROUGH
-    return SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_passthrough_modules(*passed))
+    restrictions = SandboxRestrictions.default.with_passthrough_modules(*passed)
+    return FreshTimeRunner(SandboxedWorkflowRunner(restrictions=restrictions))
 
 
 @asynccontextmanager

@@ -48,7 +48,5 @@ LEDGER_RETRY = RetryPolicy(
     initial_interval=timedelta(milliseconds=200), backoff_coefficient=2.0, maximum_interval=timedelta(seconds=30)
 )
 
-LEDGER = Options(start_to_close_timeout=LEDGER_TIMEOUT, retry_policy=LEDGER_RETRY)
-
 IDLE_RUN = timedelta(days=30)
 """A run that only waits is renewed after so long, so that patches can be retired."""

@@ -196,8 +196,7 @@ class SubscriptionWorkflow(Shell):
             outcome = Outcome(kind=OutcomeKind.UNKNOWN, at=self._now(), because=because)
         if carry is not None and outcome.kind in (OutcomeKind.UNKNOWN, OutcomeKind.OUTAGE):
             # Perhaps nothing was admitted, and then nothing was carried; what was written stays as it is.
-            # A regular activity: a local one's own clock does not replay on a test clock that was moved.
-            await self._activity(RECORD, carry, type(None), options.LEDGER, "write what the charge carried")
+            await self._local(RECORD, carry, None)
         self._conclude(obligation.id, attempt.number, outcome, is_look_up=False)
 
     def _known_payments(self) -> tuple[str, ...]:

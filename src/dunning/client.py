@@ -18,6 +18,7 @@ from temporalio.client import (
     WithStartWorkflowOperation,
     WorkflowExecutionDescription,
     WorkflowHandle,
+    WorkflowQueryFailedError,
     WorkflowUpdateFailedError,
 )
 from temporalio.common import (
@@ -184,6 +185,13 @@ class DunningClient:
         Raises:
             NotFound: there is no run, and never was one that the server still remembers.
         """
+        try:
+            return await self._ask(account, subscription)
+        except WorkflowQueryFailedError:
+            # A worker answers no query on a stale clock (`workers.fresh_time`); asked again, it has the right one.
+            return await self._ask(account, subscription)
+
+    async def _ask(self, account: str, subscription: str) -> StateReport:
         try:
             report: StateReport = await self.handle(account, subscription).query(
                 QUERY_STATE, result_type=StateReport, rpc_timeout=RPC_TIMEOUT

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 import httpx
-from temporalio.client import Client, WorkflowHandle
+from temporalio.client import Client, WorkflowHandle, WorkflowQueryFailedError
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import TimeSkipper
 
@@ -28,6 +28,9 @@ A_MOMENT = timedelta(milliseconds=10)
 
 LOOK_EVERY = 0.05
 """Seconds between two looks at a subscription that is busy."""
+
+ANSWER = timedelta(seconds=10)
+"""How long one question may take."""
 
 PATIENCE = 60.0
 """Seconds after which a subscription that never gets quiet is reported."""
@@ -71,16 +74,31 @@ class TestClock:
         return await self._skipper.get_current_time(self._handle)
 
     async def report(self) -> StateReport:
-        """What the workflow says of itself."""
-        while True:
-            try:
-                report: StateReport = await self._handle.query(QUERY_STATE, result_type=StateReport)
-            except RPCError as failure:
-                if failure.status not in _NOBODY_TO_ASK:
-                    raise
-                await asyncio.sleep(LOOK_EVERY)
-                continue
-            return report
+        """What the workflow says of itself.
+
+        Raises:
+            TimeoutError: it says nothing; the message gives the last reason.
+        """
+        why = "no answer at all"
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while True:
+                    try:
+                        return await self._ask()
+                    except RPCError as failure:
+                        if failure.status not in _NOBODY_TO_ASK:
+                            raise
+                        why = str(failure)
+                    except WorkflowQueryFailedError as failure:
+                        # The worker's guard against stale clocks, or a workflow task that fails: ask again.
+                        why = str(failure)
+                    await asyncio.sleep(LOOK_EVERY)
+        except TimeoutError:
+            raise TimeoutError(f"{self._subscription} does not answer: {why}") from None
+
+    async def _ask(self) -> StateReport:
+        report: StateReport = await self._handle.query(QUERY_STATE, result_type=StateReport, rpc_timeout=ANSWER)
+        return report
 
     async def until_quiet(self) -> tuple[State, Decision | None]:
         """Wait until nothing is going on; returns the state and what it waits for.
@@ -93,6 +111,7 @@ class TestClock:
 
     async def _at_rest(self) -> tuple[State, Decision | None, datetime | None]:
         """The same with the instant that the run's timer is set to, a mere renewal of the run included."""
+        report: StateReport | None = None
         try:
             async with asyncio.timeout(PATIENCE):
                 while True:
@@ -103,7 +122,7 @@ class TestClock:
                             return report.state, decision, report.next_at
                     await asyncio.sleep(LOOK_EVERY)
         except TimeoutError:
-            raise TimeoutError(f"{self._subscription} did not get quiet: {await self.report()!r}") from None
+            raise TimeoutError(f"{self._subscription} did not get quiet: {report!r}") from None
 
     def _is_waiting(self, decision: Decision | None, now: datetime) -> bool:
         return decision is None or decision.do is Do.FINISH or decision.at > now

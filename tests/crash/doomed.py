@@ -21,6 +21,7 @@ from dunning.client import connect
 from dunning.ledger import ClaimLost, Ledger, attempts
 from dunning.providers.dodo import DodoProvider
 from dunning.settings import load_settings
+from workers.fresh_time import FreshTimeRunner
 from workflows import options
 
 LEASE = timedelta(seconds=6)
@@ -72,7 +73,8 @@ class Doom:
 async def main(doom: Doom) -> None:
     attempts.LEASE = LEASE
     options.CHARGE["start_to_close_timeout"] = CHARGE_TIMEOUT
-    bootstrap.workflow_runner = UnsandboxedWorkflowRunner  # type: ignore[assignment]
+    # Without the sandbox, so that the workflows see the short time-out of this module's `options`.
+    bootstrap.workflow_runner = lambda: FreshTimeRunner(UnsandboxedWorkflowRunner())  # type: ignore[assignment]
     Ledger.admit = doom.before("before the claim", Ledger.admit)  # type: ignore[method-assign]
     Ledger.mark_sent = doom.before("after the claim", Ledger.mark_sent)  # type: ignore[method-assign]
     DodoProvider.charge = doom.after("after the send", DodoProvider.charge)  # type: ignore[method-assign]

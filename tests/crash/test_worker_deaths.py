@@ -123,7 +123,7 @@ async def assert_paid_once(there: Case) -> None:
     assert [(r.number, r.status) for r in rows] == [(1, "settled")]
 
 
-@pytest.mark.parametrize("point", ["before the claim", "after the send", "before settling"])
+@pytest.mark.parametrize("point", ["before the claim", "after the claim", "after the send", "before settling"])
 async def test_a_worker_that_is_killed_leaves_one_charge(stack: Stack, tmp_path: Path, point: str) -> None:
     file = tmp_path / "point"
     async with case(stack) as there:
