@@ -50,3 +50,6 @@ LEDGER_RETRY = RetryPolicy(
 
 IDLE_RUN = timedelta(days=30)
 """A run that only waits is renewed after so long, so that patches can be retired."""
+
+COLLECTING_RUN = timedelta(days=60)
+"""A ladder that began late in a run is not cut in two; one that waits for an operator is renewed in the end."""

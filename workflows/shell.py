@@ -18,10 +18,10 @@ from dunning import contract
 from dunning.contract import ProviderFact, SubscriptionInput
 from dunning.domain import facts
 from dunning.domain.apply import apply
-from dunning.domain.beginning import new_state
+from dunning.domain.beginning import new_state, reopened
 from dunning.domain.commands import Command, CommandResult
 from dunning.domain.decide import Decision, Do
-from dunning.domain.messages import EventDraft, PlannedNotice
+from dunning.domain.messages import EventDraft, NoticeStatus, PlannedNotice
 from dunning.domain.showing import details, shown, summary
 from dunning.domain.state import State
 from dunning.domain.step import Applied
@@ -31,6 +31,8 @@ from workflows import options
 from workflows.commands import CommandHandlers
 
 T = TypeVar("T")
+
+UNSENT = (NoticeStatus.PLANNED, NoticeStatus.DROPPED)
 
 
 class Shell(CommandHandlers):
@@ -81,7 +83,8 @@ class Shell(CommandHandlers):
         self._state = applied.state
         self._has_closed_cycle |= was is not None and not self._is_open_cycle(was.id)
         self._events.extend(applied.events)
-        self._notices.update({n.key: n for n in applied.notices})
+        # Once a notice is on its way its rows are the sender's: what became of it costs no record of its own.
+        self._notices.update({n.key: n for n in applied.notices if n.status in UNSENT})
         self._results.extend(applied.results)
 
     def _take_record(self) -> Record | None:
@@ -119,7 +122,7 @@ class Shell(CommandHandlers):
         )
         loaded: Loaded = await self._local(LOAD, request, Loaded)
         if loaded.snapshot is not None:
-            self._state = State.model_validate(loaded.snapshot)
+            self._state = reopened(State.model_validate(loaded.snapshot))
             return
         applied = new_state(
             account=self._start.account,
@@ -180,10 +183,14 @@ class Shell(CommandHandlers):
 
     def _timer_instant(self, decision: Decision | None) -> datetime | None:
         """When the timer goes off: the decision's instant, or the renewal of an idle run; None at the end."""
-        idle_end = workflow.info().start_time + options.IDLE_RUN
         if decision is None:
-            return idle_end
-        return None if decision.do is Do.FINISH else min(decision.at, idle_end)
+            return self._renewal_at()
+        return None if decision.do is Do.FINISH else min(decision.at, self._renewal_at())
+
+    def _renewal_at(self) -> datetime:
+        """When the run has lived long enough; one that collects is left in peace for longer."""
+        longest = options.COLLECTING_RUN if self._s.open_obligations else options.IDLE_RUN
+        return workflow.info().start_time + longest
 
     def _arm(self, decision: Decision | None) -> None:
         at = self._timer_instant(decision)

@@ -91,9 +91,8 @@ class SubscriptionWorkflow(Shell):
         """Between cycles, after 30 idle days, or when the server says so; never with an activity running."""
         if self._has_messages() or self._sending:
             return False
-        info = workflow.info()
-        is_old = workflow.now() - info.start_time >= options.IDLE_RUN
-        return self._has_closed_cycle or is_old or info.is_continue_as_new_suggested()
+        is_old = workflow.now() >= self._renewal_at()
+        return self._has_closed_cycle or is_old or workflow.info().is_continue_as_new_suggested()
 
     def _carried_over(self) -> SubscriptionInput:
         state = prune(self._s).model_dump(mode="json")
@@ -239,8 +238,10 @@ class SubscriptionWorkflow(Shell):
         self._has_closed_cycle |= was_open and not self._is_open_cycle(obligation)
 
     async def _send_notice(self, decision: Decision, key: str) -> None:
-        """Started, never waited for: sending delays no charge. SPEC 11."""
-        await self._record()
+        """Started, never waited for: sending delays no charge. SPEC 11.
+
+        Nothing is recorded first: the sender claims its rows itself, whether the plan is written yet or not.
+        """
         notice = next(n for n in self._s.notices if n.key == key)
         label = summary(self._s, decision)
         self._apply(facts.NoticeStarted(key=key))

@@ -88,7 +88,9 @@ async def main() -> None:
 
 
 async def save(life: Life, name: str) -> None:
-    """Every run of the chain, oldest first."""
+    """Every run of the chain, oldest first, in place of those recorded before."""
+    for old in HISTORIES.glob(f"{name}-*.json.gz"):
+        old.unlink()
     run: str | None = life.first_run
     number = 0
     while run is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from dunning.domain import lifecycle
+from dunning.domain.messages import NoticeStatus
 from dunning.domain.state import MethodState, State
 from dunning.domain.step import Applied, Step
 from dunning.domain.tables import SubscriptionFact, SubscriptionStatus
@@ -43,3 +44,13 @@ def new_state(
         step.turn(SubscriptionFact.MANDATE_AUTHORIZED)
         lifecycle.start_calendar(step, given or created_at)
     return step.done()
+
+
+def reopened(state: State) -> State:
+    """The state of a run that goes on from the ledger's snapshot.
+
+    What became of notices is not written into snapshots; those that were on their way are handed over again, and the
+    ledger's own rows of each keep them from being sent twice. SPEC 11.
+    """
+    again = tuple(n.but(status=NoticeStatus.PLANNED) if n.status is NoticeStatus.SENDING else n for n in state.notices)
+    return state.but(notices=again)
