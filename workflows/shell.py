@@ -184,7 +184,8 @@ class Shell(CommandHandlers):
     def _timer_instant(self, decision: Decision | None) -> datetime | None:
         """When the timer goes off: the decision's instant, or the renewal of an idle run; None at the end."""
         if decision is None:
-            return self._renewal_at()
+            # A notice on its way wakes the run by itself, and soon.
+            return None if self._sending else self._renewal_at()
         return None if decision.do is Do.FINISH else min(decision.at, self._renewal_at())
 
     def _renewal_at(self) -> datetime:
@@ -195,6 +196,7 @@ class Shell(CommandHandlers):
     def _arm(self, decision: Decision | None) -> None:
         at = self._timer_instant(decision)
         if at is None:
+            self._disarm()
             return
         if self._timer is not None and not self._timer.done() and self._timer_at == at:
             return

@@ -66,7 +66,11 @@ def list_(
         return
     columns = ("id", "status", "next (UTC)", "attempt", "due", "decline", "past due since", "attention")
     names = ("id", "status", "next_action_at", "attempt", "amount_due", "decline_class", "past_due_since", "attention")
-    table(f"{len(rows)} subscriptions", columns, [tuple(row.get(name) for name in names) for row in rows])
+    table(
+        "1 subscription" if len(rows) == 1 else f"{len(rows)} subscriptions",
+        columns,
+        [tuple(row.get(name) for name in names) for row in rows],
+    )
 
 
 async def _from_temporal(
@@ -141,7 +145,7 @@ def attempts(subscription: SubscriptionArgument, *, account: AccountOption = Non
         print_json([row.model_dump(mode="json") for row in rows])
         return
     columns = ("owed", "#", "planned (UTC)", "ran (UTC)", "trigger", "method", "amount", "result", "rule")
-    table(f"{len(rows)} attempts of {subscription}", columns, [_attempt_row(row) for row in rows])
+    table(f"Attempts of {subscription}", columns, [_attempt_row(row) for row in rows])
 
 
 def _attempt_row(row: StoredAttempt) -> tuple[object, ...]:
