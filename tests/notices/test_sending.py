@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from dunning.domain.terms import Channel, Occasion
 from dunning.notices.sender import BACK_OFF
-from dunning.notices.texts import FIRST_OCCASIONS, texts
+from dunning.notices.texts import texts
 from dunning.settings import WhatsAppSettings
 from tests.builders import TOLD
 from tests.notices.house import FACTS, KEY, NOW, House, house_of
@@ -50,16 +50,15 @@ async def test_whatsapp_gets_the_template_its_parameters_and_the_notices_key(hou
 
 
 async def test_whatsapp_accepts_every_template_of_the_registry(house: House) -> None:
-    registry = {
-        f"dunning_{o.value}": {"en": len(texts("en").occasions[o].whatsapp.parameters)} for o in FIRST_OCCASIONS
-    }
+    registry = {f"dunning_{o.value}": {"en": len(texts("en").occasions[o].whatsapp.parameters)} for o in Occasion}
     await house.control("whatsapp", {"templates": registry})
 
-    for occasion in FIRST_OCCASIONS:
-        outcome = await house.send(WHATSAPP, occasion=occasion, key=f"1/1/1/{occasion.value}")
+    for occasion in Occasion:
+        facts = {**FACTS, "expires": "2026-12", "old_amount": 2_000}
+        outcome = await house.send(WHATSAPP, occasion=occasion, key=f"1/1/1/{occasion.value}", facts=facts)
         assert outcome.channels == {"WHATSAPP": "sent"}
 
-    assert len(await house.messages()) == len(FIRST_OCCASIONS)
+    assert len(await house.messages()) == len(Occasion)
 
 
 async def test_the_link_leads_to_the_merchants_page_for_this_customer(house: House) -> None:
@@ -303,11 +302,12 @@ async def test_what_is_not_configured_asks_for_a_person(house: House) -> None:
     assert "SMTP is not configured" in outcome.attention
 
 
-async def test_a_notice_without_words_is_failed_and_asks_for_a_person(house: House) -> None:
-    outcome = await house.send(EMAIL, occasion=Occasion.CREATED, key="1/1/0/created")
+async def test_a_notice_that_lacks_a_fact_is_failed_and_asks_for_a_person(house: House) -> None:
+    outcome = await house.send(EMAIL, occasion=Occasion.CARD_EXPIRING, key="1/1/0/card_expiring")
 
     assert outcome.channels == {"EMAIL": "failed"}
-    assert outcome.attention == "there are no texts for created in en"
+    assert outcome.attention is not None
+    assert outcome.attention.startswith("a fact of the notice is missing for")
 
 
 async def test_sms_without_a_gateway_falls_to_e_mail(house: House) -> None:

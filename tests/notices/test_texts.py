@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
 import pytest
@@ -10,8 +11,9 @@ import yaml
 from pydantic import ValidationError
 
 from dunning.domain.declines import ReasonKey
+from dunning.domain.terms import Occasion
 from dunning.notices import texts as module
-from dunning.notices.texts import FIRST_OCCASIONS, locales, read_texts, texts
+from dunning.notices.texts import locales, read_texts, texts
 
 ENGLISH = Path(module.__file__).parent / "locales" / "en.yml"
 
@@ -25,11 +27,11 @@ def spoilt(tmp_path: Path, change: Any) -> Path:
 
 
 @pytest.mark.parametrize("locale", locales())
-def test_a_locale_has_words_for_every_reason_and_every_first_occasion(locale: str) -> None:
+def test_a_locale_has_words_for_every_reason_and_every_occasion(locale: str) -> None:
     said = texts(locale)
 
     assert set(said.reasons) == set(ReasonKey)
-    assert set(said.occasions) >= set(FIRST_OCCASIONS)
+    assert set(said.occasions) == set(Occasion)
     assert said.language == locale
 
 
@@ -57,3 +59,29 @@ def test_what_is_wrong_in_a_locale_is_named(tmp_path: Path, change: Any, named: 
 @pytest.mark.parametrize("wanted", ["en", "en-GB", "en_US", "EN", "xx", "zh-Hant-TW"])
 def test_who_speaks_another_language_reads_english(wanted: str) -> None:
     assert texts(wanted).language == "en"
+
+
+def test_there_are_the_four_languages_of_the_specification() -> None:
+    assert locales() == ["ar", "en", "id", "th"]
+
+
+@pytest.mark.parametrize("locale", locales())
+def test_a_translation_says_the_same_things(locale: str) -> None:
+    """Every text names the same values as the English one, so no language leaves out an amount or a date."""
+    own, english = texts(locale), texts("en")
+
+    for occasion in Occasion:
+        for part in ("subject", "headline", "happened", "next", "next_none", "action"):
+            named = placeholders(getattr(own.occasions[occasion], part))
+            assert named == placeholders(getattr(english.occasions[occasion], part)), (occasion, part)
+        assert own.occasions[occasion].whatsapp.parameters == english.occasions[occasion].whatsapp.parameters
+        assert bool(own.occasions[occasion].button) == bool(english.occasions[occasion].button)
+
+
+def placeholders(text: str) -> set[str]:
+    return {name for _, name, _, _ in Formatter().parse(text) if name}
+
+
+def test_arabic_is_read_from_right_to_left_and_isolates_what_is_not() -> None:
+    assert texts("ar").direction == "rtl"
+    assert {one for one in locales() if texts(one).direction == "rtl"} == {"ar"}

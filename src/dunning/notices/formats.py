@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 from babel import Locale
-from babel.dates import format_datetime
+from babel.dates import format_date, format_datetime
 from babel.numbers import get_currency_symbol, parse_pattern
 
 from dunning.domain.money import EXPONENTS, NO_SMALL_UNITS, to_major
@@ -38,6 +38,11 @@ def instant_text(instant: datetime, time_zone: str, locale: str, pattern: str = 
     """An instant at the customer's own wall clock, with the zone as it is called there: `WIB`, `EDT`, `GMT+7`."""
     local = instant.astimezone(ZoneInfo(time_zone))
     return f"{format_datetime(local, pattern, locale=locale.replace('-', '_'))}{NO_BREAK}{_zone_name(local)}"
+
+
+def month_text(month: str, locale: str, pattern: str = "MMMM y") -> str:
+    """A month such as `2026-12`, as on a card."""
+    return format_date(date.fromisoformat(f"{month}-01"), pattern, locale=locale.replace("-", "_"))
 
 
 def _zone_name(local: datetime) -> str:

@@ -20,7 +20,7 @@ from dunning.domain.base import Value
 from dunning.domain.declines import ReasonKey
 from dunning.domain.messages import PlannedNotice
 from dunning.domain.terms import Contacts, Occasion
-from dunning.notices.formats import amount_text, instant_text
+from dunning.notices.formats import amount_text, instant_text, month_text
 from dunning.notices.texts import OccasionTexts, Texts, texts
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -59,6 +59,8 @@ def render(notice: PlannedNotice, contacts: Contacts, brand: Brand, *, link: str
     if words is None:
         raise CannotBeWritten(f"there are no texts for {notice.occasion.value} in {said.language}")
     fields = _fields(said, notice, contacts, brand)
+    if blanks := [one for one in _stated(words) if not _is_known(one, fields)]:
+        raise CannotBeWritten(f"a fact of the notice is missing for {blanks[0]!r}")
     page = _page(said, words, fields, brand, has_name=contacts.name is not None)
     shown = {
         **page,
@@ -83,10 +85,17 @@ def _fields(said: Texts, notice: PlannedNotice, contacts: Contacts, brand: Brand
     """What placeholders stand for; empty where it is not known."""
     facts = notice.facts
     try:
-        amount = amount_text(int(facts["amount"]), str(facts["currency"]), _number_locale(said, contacts))
+        currency, place = str(facts["currency"]), _number_locale(said, contacts)
+        amount = amount_text(int(facts["amount"]), currency, place)
+        old_amount = amount_text(int(facts["old_amount"]), currency, place) if "old_amount" in facts else ""
         reason = said.reasons[ReasonKey(str(facts.get("reason_key", ReasonKey.GENERIC)))]
-        next_at = _instant(facts.get("next_attempt_at"), said, contacts)
-        open_until = _instant(facts.get("open_until"), said, contacts)
+        instants = {
+            "next_at": _instant(facts.get("next_attempt_at"), said, contacts),
+            "open_until": _instant(facts.get("open_until"), said, contacts),
+            "due_at": _instant(facts.get("next_due_at"), said, contacts),
+            "until": _instant(facts.get("access_until"), said, contacts),
+            "expires": month_text(str(facts["expires"]), said.language, said.month) if "expires" in facts else "",
+        }
     except (KeyError, ValueError) as failure:
         raise CannotBeWritten(f"a fact of the notice is missing or unreadable: {failure}") from failure
     fields = {
@@ -94,9 +103,9 @@ def _fields(said: Texts, notice: PlannedNotice, contacts: Contacts, brand: Brand
         "merchant": brand.name,
         "description": str(facts.get("description", "")),
         "amount": amount,
+        "old_amount": old_amount,
         "reason": reason,
-        "next_at": next_at,
-        "open_until": open_until,
+        **instants,
         "support": brand.support_address or "",
     }
     return {name: _line(value) for name, value in fields.items()}
@@ -130,6 +139,12 @@ def _page(
 
 def _details(said: Texts, fields: Mapping[str, str]) -> list[tuple[str, str]]:
     return [(label, fields[name]) for name, label in said.labels.items() if fields[name]]
+
+
+def _stated(words: OccasionTexts) -> tuple[str, ...]:
+    """Sentences that are said in any case, so every value in them must be known. `next` has its stand-in."""
+    parameters = " ".join(f"{{{name}}}" for name in words.whatsapp.parameters if name not in ("name", "next"))
+    return (words.subject, words.headline, words.happened, words.next_none, words.action, parameters)
 
 
 def _is_known(sentence: str, fields: Mapping[str, str]) -> bool:

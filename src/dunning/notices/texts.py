@@ -21,11 +21,16 @@ from dunning.domain.terms import Occasion
 _LOCALES = Path(__file__).parent / "locales"
 DEFAULT_LOCALE = "en"
 
-PLACEHOLDERS = frozenset({"name", "merchant", "description", "amount", "reason", "next_at", "open_until", "support"})
+PLACEHOLDERS = frozenset(
+    {
+        "name", "merchant", "description", "amount", "old_amount", "reason",
+        "next_at", "open_until", "due_at", "until", "expires", "support",
+    }
+)  # fmt: skip
 """What a text may be filled with. `name` is the customer's; the texts say how one without a name is addressed."""
 
-FIRST_OCCASIONS = (Occasion.FAILED, Occasion.ACTION_REQUIRED, Occasion.STOPPED, Occasion.RECOVERED)
-"""Every locale has texts for these."""
+LABELS = ("amount", "description", "next_at", "open_until", "due_at", "until")
+"""What the list under a mail's text may show; a line stands there where its value is known."""
 
 
 def _known_placeholders(text: str) -> str:
@@ -42,7 +47,7 @@ class Template(Value):
     """One WhatsApp template: the body as registered at Meta with `{{1}}`, ... and what fills them, in order."""
 
     body: str
-    parameters: tuple[Literal["name", "amount", "description", "reason", "next"], ...]
+    parameters: tuple[Literal["name", "amount", "old_amount", "description", "reason", "expires", "next"], ...]
 
     @model_validator(mode="after")
     def _each_parameter_has_its_place(self) -> Template:
@@ -79,6 +84,7 @@ class Texts(Value):
 
     Attributes:
         date_time: how an instant is written, as a pattern of Babel.
+        month: how the month of a card's expiry is written, the same way.
         nameless: the customer who gave no name, where a template greets by name.
     """
 
@@ -86,22 +92,22 @@ class Texts(Value):
     whatsapp_language: str
     direction: Literal["ltr", "rtl"]
     date_time: str
+    month: str
     greeting: Sentence
     greeting_nameless: Sentence
     nameless: str = Field(min_length=1)
     closing: Sentence
     footer: Sentence
     footer_support: Sentence
-    labels: dict[Literal["amount", "description", "next_at", "open_until"], str]
+    labels: dict[Literal["amount", "description", "next_at", "open_until", "due_at", "until"], str]
     reasons: dict[ReasonKey, str]
     occasions: dict[Occasion, OccasionTexts]
 
     @model_validator(mode="after")
     def _nothing_is_missing(self) -> Texts:
         missing = [f"reasons.{key}" for key in ReasonKey if key not in self.reasons]
-        missing += [f"occasions.{one}" for one in FIRST_OCCASIONS if one not in self.occasions]
-        missing += [f"labels.{one}" for one in ("amount", "description", "next_at", "open_until")
-                    if one not in self.labels]  # fmt: skip
+        missing += [f"occasions.{one}" for one in Occasion if one not in self.occasions]
+        missing += [f"labels.{one}" for one in LABELS if one not in self.labels]
         if missing:
             raise ValueError(f"missing: {', '.join(missing)}")
         return self
