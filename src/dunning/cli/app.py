@@ -24,7 +24,7 @@ _COMMANDS = {
     "show": "dunning.cli.showing:show",
     "attempts": "dunning.cli.showing:attempts",
     "events": "dunning.cli.showing:events",
-    "notices": "dunning.cli.showing:notices",
+    "notices": "dunning.cli.notices:notices",
     "explain": "dunning.cli.explain:explain",
     "clock": "dunning.cli.clock:clock",
     "ledger": "dunning.cli.ledger:ledger",

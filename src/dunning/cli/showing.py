@@ -1,4 +1,4 @@
-"""`dunning show`, `list`, `attempts`, `events`, `notices`: what is. SPEC 17."""
+"""`dunning show`, `list`, `attempts`, `events`: what is. SPEC 17."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dunning.client import RPC_TIMEOUT
 from dunning.domain.money import format_amount
 from dunning.domain.showing import details
 from dunning.domain.tables import SubscriptionStatus
-from dunning.ledger.models import StoredAttempt, StoredNotice
+from dunning.ledger.models import StoredAttempt
 
 IN_TEMPORAL = "ExecutionStatus != 'ContinuedAsNew'"
 
@@ -174,21 +174,4 @@ def events(subscription: SubscriptionArgument, *, account: AccountOption = None,
         return
     columns = ("sequence", "type", "at (UTC)", "delivered (UTC)", "tries")
     shown = [(r["sequence"], r["type"], r["created_at"], r["delivered_at"], r["tries"]) for r in rows]
-    table(f"{len(rows)} events of {subscription}", columns, shown)
-
-
-def notices(subscription: SubscriptionArgument, *, account: AccountOption = None, as_data: JsonOption = False) -> None:
-    """List every notice to the customer, by channel, and what became of it."""
-
-    async def read() -> list[StoredNotice]:
-        async with session(account) as here:
-            await here.dunning.ledger.read_subscription(here.account, subscription)
-            return await here.dunning.ledger.notices_of(here.account, subscription)
-
-    rows = asyncio.run(read())
-    if as_data:
-        print_json([row.model_dump(mode="json") for row in rows])
-        return
-    columns = ("occasion", "channel", "planned (UTC)", "status", "outcome", "why")
-    shown = [(r.occasion, r.channel, r.planned_at, r.status, r.outcome, r.because) for r in rows]
-    table(f"{len(rows)} notices of {subscription}", columns, shown)
+    table(f"Events of {subscription}", columns, shown)
