@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from dunning.domain.base import Value
+from dunning.domain.base import Known, Value
 from dunning.domain.declines import DeclineClass
 
 
@@ -75,7 +75,7 @@ SETTLED_KINDS = frozenset({OutcomeKind.SUCCEEDED, OutcomeKind.DECLINED, OutcomeK
 """Kinds that close the attempt's row in the ledger for good."""
 
 
-class Attempt(Value):
+class Attempt(Known):
     """One try to collect an obligation.
 
     Attributes:

@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 from dunning.domain import planning
 from dunning.domain.access import ends_at
-from dunning.domain.base import Value
 from dunning.domain.command_table import waits
 from dunning.domain.messages import NoticeStatus
 from dunning.domain.state import Obligation, State
@@ -62,7 +61,7 @@ TIME_FACTS = frozenset(
 """Decisions that need nothing from the world: the interpreter just applies `TimeCame`."""
 
 
-class Decision(Value):
+class Decision(NamedTuple):
     """The next thing to do. `because` is for operators; `summary` is short enough for a timer in the UI."""
 
     do: Do
@@ -72,17 +71,7 @@ class Decision(Value):
     notice: str | None = None
 
 
-class _Candidate(NamedTuple):
-    """A decision in the running; only the winner becomes a value."""
-
-    do: Do
-    at: datetime
-    because: str
-    obligation: str | None = None
-    notice: str | None = None
-
-
-def _at_then_rank(candidate: _Candidate) -> tuple[datetime, int]:
+def _at_then_rank(candidate: Decision) -> tuple[datetime, int]:
     return candidate.at, _ORDER[candidate.do]
 
 
@@ -93,13 +82,10 @@ def decide(state: State, now: datetime) -> Decision | None:
         state: the subscription.
         now: business time; decisions whose instant has passed are to be carried out at once.
     """
-    first = min(_candidates(state, now), key=_at_then_rank, default=None)
-    if first is None:
-        return None
-    return Decision(do=first.do, at=first.at, because=first.because, obligation=first.obligation, notice=first.notice)
+    return min(_candidates(state, now), key=_at_then_rank, default=None)
 
 
-def _candidates(state: State, now: datetime) -> Iterator[_Candidate]:
+def _candidates(state: State, now: datetime) -> Iterator[Decision]:
     yield from _commands(state)
     yield from _activation(state)
     for obligation in state.obligations:
@@ -111,32 +97,32 @@ def _candidates(state: State, now: datetime) -> Iterator[_Candidate]:
     yield from _ending(state)
 
 
-def _commands(state: State) -> Iterator[_Candidate]:
+def _commands(state: State) -> Iterator[Decision]:
     if not state.queue:
         return
     command = state.queue[0]
     if not (state.unsettled and waits(state, command)):
-        yield _Candidate(do=Do.RUN_COMMAND, at=state.latest, because=f"command {command.name} was received")
+        yield Decision(do=Do.RUN_COMMAND, at=state.latest, because=f"command {command.name} was received")
 
 
-def _activation(state: State) -> Iterator[_Candidate]:
+def _activation(state: State) -> Iterator[Decision]:
     if state.status is SubscriptionStatus.REQUIRES_ACTION:
         if state.mandate_link is None and state.reference is None:
             at = state.mandate_wait_until or state.created_at
-            yield _Candidate(do=Do.CREATE_MANDATE, at=at, because="the customer has to authorise charging")
+            yield Decision(do=Do.CREATE_MANDATE, at=at, because="the customer has to authorise charging")
         else:
             age = planning.age_of_look(planning.MANDATE_LOOKS, planning.MANDATE_CAP, state.mandate_looks)
             because = "the customer may have authorised charging without a message reaching us"
-            yield _Candidate(do=Do.READ_MANDATE, at=state.created_at + age, because=because)
+            yield Decision(do=Do.READ_MANDATE, at=state.created_at + age, because=because)
         limit = state.created_at + timedelta(days=state.terms.activation_timeout_days)
         if state.mandate_expires_at is not None:
             limit = min(limit, state.mandate_expires_at)
-        yield _Candidate(do=Do.TIME_OUT_ACTIVATION, at=limit, because="the mandate link was not completed in time")
+        yield Decision(do=Do.TIME_OUT_ACTIVATION, at=limit, because="the mandate link was not completed in time")
     if state.status is SubscriptionStatus.ACTIVATING and state.open_cycle is None and not state.unsettled:
-        yield _Candidate(do=Do.ACTIVATE, at=state.latest, because="the mandate is authorised")
+        yield Decision(do=Do.ACTIVATE, at=state.latest, because="the mandate is authorised")
 
 
-def _collection(state: State, obligation: Obligation) -> Iterator[_Candidate]:
+def _collection(state: State, obligation: Obligation) -> Iterator[Decision]:
     attempt = obligation.in_flight
     if attempt is not None:
         return
@@ -144,12 +130,12 @@ def _collection(state: State, obligation: Obligation) -> Iterator[_Candidate]:
         yield from _clearing(obligation)
         return
     if obligation.next is not None:
-        yield _Candidate(do=Do.CHARGE, at=obligation.next.at, because=obligation.next.because, obligation=obligation.id)
+        yield Decision(do=Do.CHARGE, at=obligation.next.at, because=obligation.next.because, obligation=obligation.id)
     if obligation.status is CycleStatus.ATTEMPTING:
         return
     is_in_grace = obligation.is_cycle and state.status is SubscriptionStatus.PAST_DUE
     if is_in_grace and obligation.grace_ends_at is not None:
-        yield _Candidate(
+        yield Decision(
             do=Do.END_GRACE,
             at=obligation.grace_ends_at,
             because=f"the grace of {state.terms.grace_days or 0} days is over",
@@ -157,10 +143,10 @@ def _collection(state: State, obligation: Obligation) -> Iterator[_Candidate]:
         )
     if obligation.window_end is not None:
         because = "the recovery window is over"
-        yield _Candidate(do=Do.GIVE_UP, at=obligation.window_end, because=because, obligation=obligation.id)
+        yield Decision(do=Do.GIVE_UP, at=obligation.window_end, because=because, obligation=obligation.id)
 
 
-def _clearing(obligation: Obligation) -> Iterator[_Candidate]:
+def _clearing(obligation: Obligation) -> Iterator[Decision]:
     attempt = obligation.last
     if attempt is None or attempt.unclear_since is None:
         return
@@ -169,30 +155,30 @@ def _clearing(obligation: Obligation) -> Iterator[_Candidate]:
         because = "the outcome is unclear: asking the provider, never charging again blindly"
         attention_at = attempt.unclear_since + planning.ATTENTION_AFTER
         if UNCLEAR_FLAG not in obligation.flagged:
-            yield _Candidate(do=Do.RAISE_ATTENTION, at=attention_at, because=UNCLEAR_FLAG, obligation=obligation.id)
+            yield Decision(do=Do.RAISE_ATTENTION, at=attention_at, because=UNCLEAR_FLAG, obligation=obligation.id)
     else:
         age = planning.age_of_look(planning.PENDING_LOOKS, planning.PENDING_CAP, attempt.looks)
         because = "the provider has not settled the payment yet: asking it"
     if obligation.window_end is not None and WINDOW_FLAG not in obligation.flagged:
-        yield _Candidate(do=Do.RAISE_ATTENTION, at=obligation.window_end, because=WINDOW_FLAG, obligation=obligation.id)
-    yield _Candidate(do=Do.LOOK_UP, at=attempt.unclear_since + age, because=because, obligation=obligation.id)
+        yield Decision(do=Do.RAISE_ATTENTION, at=obligation.window_end, because=WINDOW_FLAG, obligation=obligation.id)
+    yield Decision(do=Do.LOOK_UP, at=attempt.unclear_since + age, because=because, obligation=obligation.id)
 
 
 UNCLEAR_FLAG = "the outcome of an attempt has been unclear for an hour"
 WINDOW_FLAG = "the recovery window is over while a charge is on its way"
 
 
-def _cycles(state: State, now: datetime) -> Iterator[_Candidate]:
+def _cycles(state: State, now: datetime) -> Iterator[Decision]:
     calendar, status, number = state.calendar, state.status, state.next_number
     if calendar is None or status in (SubscriptionStatus.REQUIRES_ACTION, SubscriptionStatus.ACTIVATING):
         return
     if status is SubscriptionStatus.PAUSED and state.pause_until is not None:
-        yield _Candidate(do=Do.END_PAUSE, at=state.pause_until, because="the pause is over")
+        yield Decision(do=Do.END_PAUSE, at=state.pause_until, because="the pause is over")
     has_next = calendar.has_cycle(number)
     due = calendar.due(number) + planning.spread(state) if has_next else None
     if due is not None and status in (SubscriptionStatus.PAUSED, SubscriptionStatus.ON_HOLD):
         because = "the subscription is paused" if status is SubscriptionStatus.PAUSED else "it is on hold"
-        yield _Candidate(do=Do.SKIP_CYCLE, at=due, because=because)
+        yield Decision(do=Do.SKIP_CYCLE, at=due, because=because)
     if state.open_cycle is not None:
         return
     opens = status is SubscriptionStatus.ACTIVE or (
@@ -200,23 +186,23 @@ def _cycles(state: State, now: datetime) -> Iterator[_Candidate]:
     )
     if due is not None and opens:
         after = state.last_first_at + timedelta(hours=24) if state.last_first_at is not None else due
-        yield _Candidate(do=Do.OPEN_CYCLE, at=max(due, after), because=f"cycle {number} is due")
+        yield Decision(do=Do.OPEN_CYCLE, at=max(due, after), because=f"cycle {number} is due")
     if due is None and status in (SubscriptionStatus.ACTIVE, SubscriptionStatus.PAUSED):
-        yield _Candidate(do=Do.END_CALENDAR, at=state.latest, because="no further cycle is to open")
+        yield Decision(do=Do.END_CALENDAR, at=state.latest, because="no further cycle is to open")
     if status is SubscriptionStatus.CANCELED and not (due is not None and opens):
-        yield _Candidate(do=Do.END_PERIOD, at=ends_at(state) or state.latest, because="the paid period is over")
+        yield Decision(do=Do.END_PERIOD, at=ends_at(state) or state.latest, because="the paid period is over")
 
 
-def _notices(state: State) -> Iterator[_Candidate]:
+def _notices(state: State) -> Iterator[Decision]:
     for notice in state.notices:
         if notice.status is NoticeStatus.PLANNED:
-            yield _Candidate(do=Do.SEND_NOTICE, at=notice.at, because=notice.because, notice=notice.key)
+            yield Decision(do=Do.SEND_NOTICE, at=notice.at, because=notice.because, notice=notice.key)
 
 
-def _ending(state: State) -> Iterator[_Candidate]:
+def _ending(state: State) -> Iterator[Decision]:
     if not state.is_ended or state.unsettled:
         return
     if state.reference is not None and not state.is_mandate_ended:
-        yield _Candidate(do=Do.END_MANDATE, at=state.latest, because="nothing is collected any more")
+        yield Decision(do=Do.END_MANDATE, at=state.latest, because="nothing is collected any more")
     elif not state.live_notices and not state.queue:
-        yield _Candidate(do=Do.FINISH, at=state.latest, because=f"the subscription is {state.status.value}")
+        yield Decision(do=Do.FINISH, at=state.latest, because=f"the subscription is {state.status.value}")

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from dunning.domain.attempts import Outcome
-from dunning.domain.base import Value
+from dunning.domain.base import Known, Value
 from dunning.domain.commands import Command
 
 
@@ -62,7 +62,7 @@ class MandateEnded(Value):
     at: datetime
 
 
-class TimeCame(Value):
+class TimeCame(Known):
     """An instant that `decide` named has come: `what` is its name."""
 
     fact: Literal["time_came"] = "time_came"
@@ -71,14 +71,14 @@ class TimeCame(Value):
     notice: str | None = None
 
 
-class AttemptStarted(Value):
+class AttemptStarted(Known):
     """The planned attempt of an obligation is handed to the provider now."""
 
     fact: Literal["attempt_started"] = "attempt_started"
     obligation: str
 
 
-class AttemptConcluded(Value):
+class AttemptConcluded(Known):
     """What an attempt came to, told by the call itself, a look-up or the provider's message."""
 
     fact: Literal["attempt_concluded"] = "attempt_concluded"

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, time, timedelta
 from functools import lru_cache
 from itertools import pairwise
+from typing import NamedTuple
 
 from pydantic import Field
 
@@ -40,7 +41,7 @@ class Rung(Value):
     days: int = Field(ge=1)
 
 
-class PlannedRung(Value):
+class PlannedRung(NamedTuple):
     """A rung with its instant, and why then."""
 
     index: int
@@ -49,7 +50,7 @@ class PlannedRung(Value):
     because: str
 
 
-class Base(Value):
+class Base(NamedTuple):
     """The attempt that a gap is counted from. `days`: its rung's cumulative days; the due attempt has 0."""
 
     planned_at: datetime
@@ -57,12 +58,12 @@ class Base(Value):
     days: int
 
 
-class Planned(Value):
+class Planned(NamedTuple):
     """A rung's instant, and why then. `not_before`: the attempt itself never starts before it."""
 
     at: datetime
-    not_before: datetime | None = None
     because: str
+    not_before: datetime | None = None
 
 
 def rungs_of(days: Sequence[int]) -> tuple[Rung, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
-from dunning.domain.base import Value
+from dunning.domain.base import Known, Value
 from dunning.domain.terms import Channel, Occasion
 
 
@@ -36,7 +36,7 @@ class EventType(StrEnum):
     ATTENTION = "subscription.attention"
 
 
-class EventDraft(Value):
+class EventDraft(Known):
     """An event before the ledger gives it an id and a sequence number. `at` is business time."""
 
     type: EventType

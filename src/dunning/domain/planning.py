@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from dunning.domain.attempts import BASE_TRIGGERS, COUNTED_TRIGGERS, Attempt, OutcomeKind, Trigger
-from dunning.domain.base import Value
 from dunning.domain.ladder import (
     Base,
     Planned,
@@ -51,7 +51,7 @@ ATTENTION_AFTER = timedelta(hours=1)
 """An outcome that is unclear for so long is shown to a person. SPEC 13."""
 
 
-class Plan(Value):
+class Plan(NamedTuple):
     """The next attempt (or None), and the rungs that fell away on the way to it."""
 
     next: PlannedAttempt | None

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from dunning.domain import facts
 from dunning.domain.apply import apply
 from dunning.domain.attempts import Outcome, OutcomeKind
-from dunning.domain.base import Value
+from dunning.domain.base import Known
 from dunning.domain.beginning import new_state
 from dunning.domain.decide import TIME_FACTS, Decision, Do, decide
 from dunning.domain.declines import Classified
@@ -37,7 +37,7 @@ MAX_STEPS = 200_000
 Classifier = Callable[[str], Classified]
 
 
-class Foretold(Value):
+class Foretold(Known):
     """Everything that the walk saw."""
 
     state: State

@@ -11,7 +11,7 @@ from datetime import datetime
 from pydantic import Field
 
 from dunning.domain.attempts import Attempt, Trigger
-from dunning.domain.base import Value
+from dunning.domain.base import Known, Value
 from dunning.domain.calendar import Calendar
 from dunning.domain.commands import Command, CommandResult
 from dunning.domain.declines import DeclineClass
@@ -50,7 +50,7 @@ class MethodState(Value):
         return self.verdict not in (DeclineClass.HARD, DeclineClass.ACTION) and not self.is_expired(at)
 
 
-class PlannedAttempt(Value):
+class PlannedAttempt(Known):
     """The next attempt of an obligation: when, with what, and why then.
 
     `planned_at` is the instant the rule gives; the attempt never starts before `not_before` (an advised wait)
@@ -76,7 +76,7 @@ class PlannedAttempt(Value):
         return max(t for t in (self.planned_at, self.not_before, self.wait_until) if t is not None)
 
 
-class DroppedRung(Value):
+class DroppedRung(Known):
     """A rung that will not run, and why."""
 
     rung: int
@@ -85,7 +85,7 @@ class DroppedRung(Value):
     because: str
 
 
-class Obligation(Value):
+class Obligation(Known):
     """Something owed and collected on its own: a cycle, or an on-demand charge. SPEC 2.
 
     Attributes:
@@ -209,7 +209,7 @@ class State(Value):
 
     def obligation(self, obligation_id: str) -> Obligation:
         """The obligation with this id; `KeyError` when the state does not hold it."""
-        for obligation in self.obligations:
+        for obligation in reversed(self.obligations):  # the one asked for is the latest, nearly always
             if obligation.id == obligation_id:
                 return obligation
         raise KeyError(obligation_id)

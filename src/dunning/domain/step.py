@@ -6,16 +6,15 @@ A `Step` lives inside one call of `apply` and is never shared; outside, everythi
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from dunning.domain.base import Value
 from dunning.domain.commands import CommandResult
 from dunning.domain.messages import EventDraft, EventType, NoticeStatus, PlannedNotice
 from dunning.domain.state import Attention, Obligation, State
 from dunning.domain.tables import CycleFact, SubscriptionFact, step_cycle, step_subscription
 
 
-class Applied(Value):
+class Applied(NamedTuple):
     """The new state, and what follows: events for the backend, notices that are new or changed, command results."""
 
     state: State
@@ -33,7 +32,8 @@ class Step:
     """The builder that `apply` works on."""
 
     def __init__(self, state: State, now: datetime) -> None:
-        self.s = state
+        # The step's own copy: nobody else has seen it, so `set` may write into it, many times a step.
+        self.s = state.but()
         self.now = now
         self._events: list[EventDraft] = []
         self._notices: dict[str, PlannedNotice] = {}
@@ -41,19 +41,17 @@ class Step:
 
     def set(self, **changes: Any) -> None:
         """Change fields of the state."""
-        self.s = self.s.but(**changes)
+        vars(self.s).update(changes)
 
     def put(self, obligation: Obligation, **changes: Any) -> Obligation:
         """Store an obligation (with changes); a new one is appended."""
         new = obligation.but(**changes) if changes else obligation
-        kept = list(self.s.obligations)
-        for index, other in enumerate(kept):
-            if other.id == new.id:
-                kept[index] = new
-                break
-        else:
-            kept.append(new)
-        self.set(obligations=tuple(kept))
+        kept = self.s.obligations
+        for index in range(len(kept) - 1, -1, -1):  # what is being collected is the latest, nearly always
+            if kept[index].id == new.id:
+                self.set(obligations=(*kept[:index], new, *kept[index + 1 :]))
+                return new
+        self.set(obligations=(*kept, new))
         return new
 
     def move(self, obligation: Obligation, fact: CycleFact, **changes: Any) -> Obligation:
