@@ -161,13 +161,17 @@ class Calendar(Value):
 
     def has_cycle(self, number: int) -> bool:
         """Whether the calendar reaches cycle `number` (from 1); its end is inclusive."""
+        return self.due_if_any(number) is not None
+
+    def due_if_any(self, number: int) -> datetime | None:
+        """When cycle `number` is due, in UTC; None when the calendar does not reach it."""
         if number < 1 or (self.total_cycles is not None and number > self.total_cycles):
-            return False
+            return None
         try:
             due = self.due(number)
         except OverflowError:
-            return False
-        return self.end_at is None or due <= self.end_at
+            return None
+        return due if self.end_at is None or due <= self.end_at else None
 
     def last_number(self) -> int | None:
         """The number of the last cycle: None without an end, 0 when the end comes before the first cycle."""

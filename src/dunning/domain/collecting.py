@@ -10,8 +10,9 @@ from dunning.domain.declines import DeclineClass
 from dunning.domain.messages import EventType
 from dunning.domain.state import DroppedRung, MethodState, Obligation, PlannedAttempt
 from dunning.domain.step import Step
-from dunning.domain.tables import CycleFact, CycleStatus, SubscriptionFact, SubscriptionStatus
+from dunning.domain.tables import CycleFact, CycleStatus, SubscriptionFact, SubscriptionStatus, step_cycle
 from dunning.domain.terms import OnHardDecline
+from dunning.domain.window import Window
 
 _NEEDS_CUSTOMER = (DeclineClass.HARD, DeclineClass.ACTION)
 
@@ -24,8 +25,8 @@ def open_obligation(step: Step, obligation: Obligation, trigger: Trigger, becaus
     method = planning.usable_method(step.s, step.now) or planning.first_usable(step.s.methods, step.now)
     if method is None:
         obligation = step.move(obligation, CycleFact.NO_USABLE_METHOD, first_at=step.now)
-        fall_due(step, obligation, needs_customer=True)
-        telling.tell_action_required(step, step.s.obligation(obligation.id))
+        obligation = fall_due(step, obligation, needs_customer=True)
+        telling.tell_action_required(step, obligation)
         return
     planned = PlannedAttempt(
         trigger=trigger,
@@ -63,10 +64,11 @@ def start_attempt(step: Step, obligation: Obligation) -> None:
     planned = _on_usable_method(step, obligation)
     if planned is None:
         return
-    obligation = step.s.obligation(obligation.id)
-    if obligation.status is CycleStatus.RETRYING:
-        obligation = step.move(obligation, CycleFact.RUNG_DUE)
     state = step.s
+    obligation = state.obligation(obligation.id)
+    status = obligation.status
+    if status is CycleStatus.RETRYING:
+        status = step_cycle(status, CycleFact.RUNG_DUE)
     attempt = Attempt(
         number=planned.number,
         trigger=planned.trigger,
@@ -83,17 +85,20 @@ def start_attempt(step: Step, obligation: Obligation) -> None:
     )
     gone = (*obligation.gone, planned.rung) if planned.rung is not None else obligation.gone
     first = obligation.first_at or planning.effective_at(attempt)
-    obligation = step.put(
+    limit = obligation.limit
+    if limit is None and obligation.is_cycle:
+        limit = lifecycle.next_due_after(state, obligation, first)
+        step.set(last_first_at=first)
+    step.put(
         obligation,
+        status=status,
         attempts=(*obligation.attempts, attempt),
         next=None,
         gone=gone,
         first_at=first,
         anchor=obligation.anchor or planning.ladder_anchor(state, obligation.due_at),
+        limit=limit,
     )
-    if obligation.is_cycle and obligation.limit is None:
-        step.put(obligation, limit=lifecycle.next_due_after(state, obligation, first))
-        step.set(last_first_at=first)
 
 
 def _on_usable_method(step: Step, obligation: Obligation) -> PlannedAttempt | None:
@@ -112,8 +117,8 @@ def _on_usable_method(step: Step, obligation: Obligation) -> PlannedAttempt | No
     if other is not None:
         return planned.but(method=other.token)
     obligation = step.move(obligation, CycleFact.NO_USABLE_METHOD, next=None)
-    fall_due(step, obligation, needs_customer=True)
-    telling.tell_action_required(step, step.s.obligation(obligation.id))
+    obligation = fall_due(step, obligation, needs_customer=True)
+    telling.tell_action_required(step, obligation)
     return None
 
 
@@ -319,12 +324,11 @@ def _retry_on_ladder(step: Step, obligation: Obligation, attempt: Attempt) -> No
     cap = attempt.outcome.soft_cap if attempt.outcome is not None else None
     plan = planning.next_rung(step.s, obligation, step.now, method)
     if cap is not None and _repeats(obligation, attempt) > cap:
-        plan = planning.Plan(next=None)
+        plan = plan._replace(next=None, dropped=())
     obligation = _drop(step, obligation, plan.dropped)
     kept = obligation.kept_method
     obligation = step.move(obligation, fact, next=plan.next)
-    fall_due(step, obligation, needs_customer=False)
-    obligation = step.s.obligation(obligation.id)
+    obligation = fall_due(step, obligation, needs_customer=False, window=plan.window)
     if kept is not None:
         _try_kept_method(step, obligation)
         return
@@ -355,20 +359,19 @@ def _ask_for_method(step: Step, obligation: Obligation, attempt: Attempt, fact: 
     """Backups first, each once, in rank order; then the customer is asked, or the cycle given up. SPEC 7."""
     if obligation.kept_method is not None:
         obligation = step.move(obligation, _prove(obligation, CycleFact.DECLINED_RETRYABLE))
-        fall_due(step, obligation, needs_customer=False)
-        _try_kept_method(step, step.s.obligation(obligation.id))
+        obligation = fall_due(step, obligation, needs_customer=False)
+        _try_kept_method(step, obligation)
         return
     backup = planning.untried_backup(step.s, obligation, step.now)
     if backup is not None:
         step.set(current=backup.token)
         obligation = step.move(obligation, _prove(obligation, CycleFact.DECLINED_RETRYABLE))
-        fall_due(step, obligation, needs_customer=False)
+        obligation = fall_due(step, obligation, needs_customer=False)
         at = planning.effective_at(attempt)
-        plan_now(step, step.s.obligation(obligation.id), Trigger.BACKUP, CycleFact.METHOD_UPDATED, at=at, method=backup)
+        plan_now(step, obligation, Trigger.BACKUP, CycleFact.METHOD_UPDATED, at=at, method=backup)
         return
     obligation = step.move(obligation, _prove(obligation, fact))
-    fall_due(step, obligation, needs_customer=True)
-    obligation = step.s.obligation(obligation.id)
+    obligation = fall_due(step, obligation, needs_customer=True)
     if step.s.terms.on_hard_decline is OnHardDecline.FAIL_CYCLE:
         lifecycle.give_up(step, obligation, "the method was declined for good, and the policy gives up then")
         return
@@ -393,16 +396,24 @@ def _decline_again(step: Step, obligation: Obligation) -> None:
 # --- past due --------------------------------------------------------------------------------------
 
 
-def fall_due(step: Step, obligation: Obligation, *, needs_customer: bool) -> None:
-    """The obligation is unpaid now: its window opens, the subscription is past due, the backend hears. SPEC 8."""
+def fall_due(
+    step: Step, obligation: Obligation, *, needs_customer: bool, window: Window | None = None
+) -> Obligation:
+    """The obligation is unpaid now: its window opens, the subscription is past due, the backend hears. SPEC 8.
+
+    `window` is the obligation's as it was just planned; without it, it is found here.
+    """
     state = step.s
+    limit = obligation.limit or lifecycle.next_due_after(state, obligation, obligation.first_at or step.now)
+    if window is None or limit != obligation.limit:
+        window = planning.window_of(state, obligation.but(limit=limit))
     obligation = step.put(
         obligation,
         past_due_since=obligation.past_due_since or step.now,
-        limit=obligation.limit or lifecycle.next_due_after(state, obligation, obligation.first_at or step.now),
+        limit=limit,
+        window_end=window.end,
+        grace_ends_at=window.grace_ends_at,
     )
-    window = planning.window_of(state, obligation)
-    obligation = step.put(obligation, window_end=window.end, grace_ends_at=window.grace_ends_at)
     if obligation.is_cycle and state.status in (SubscriptionStatus.ACTIVE, SubscriptionStatus.CANCELED):
         step.turn(SubscriptionFact.CYCLE_PAST_DUE)
         step.set(past_due_since=state.past_due_since or step.now)
@@ -419,6 +430,7 @@ def fall_due(step: Step, obligation: Obligation, *, needs_customer: bool) -> Non
             decline_class=last.outcome.klass if last is not None and last.outcome is not None else None,
             because=obligation.next.because,
         )
+    return obligation
 
 
 _HANDLERS = {

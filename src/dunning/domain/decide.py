@@ -168,18 +168,26 @@ UNCLEAR_FLAG = "the outcome of an attempt has been unclear for an hour"
 WINDOW_FLAG = "the recovery window is over while a charge is on its way"
 
 
+_SKIPPING = frozenset({SubscriptionStatus.PAUSED, SubscriptionStatus.ON_HOLD})
+"""No new cycle opens: those that fall due are skipped."""
+
+
 def _cycles(state: State, now: datetime) -> Iterator[Decision]:
     calendar, status, number = state.calendar, state.status, state.next_number
     if calendar is None or status in (SubscriptionStatus.REQUIRES_ACTION, SubscriptionStatus.ACTIVATING):
         return
     if status is SubscriptionStatus.PAUSED and state.pause_until is not None:
         yield Decision(do=Do.END_PAUSE, at=state.pause_until, because="the pause is over")
-    has_next = calendar.has_cycle(number)
-    due = calendar.due(number) + planning.spread(state) if has_next else None
-    if due is not None and status in (SubscriptionStatus.PAUSED, SubscriptionStatus.ON_HOLD):
+    has_open_cycle, skips = state.open_cycle is not None, status in _SKIPPING
+    if has_open_cycle and not skips:
+        return
+    due = calendar.due_if_any(number)
+    if due is not None:
+        due += planning.spread(state)
+    if due is not None and skips:
         because = "the subscription is paused" if status is SubscriptionStatus.PAUSED else "it is on hold"
         yield Decision(do=Do.SKIP_CYCLE, at=due, because=because)
-    if state.open_cycle is not None:
+    if has_open_cycle:
         return
     opens = status is SubscriptionStatus.ACTIVE or (
         status is SubscriptionStatus.CANCELED and number <= (state.terms.schedule.commitment_cycles or 0)

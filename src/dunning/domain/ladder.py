@@ -42,12 +42,13 @@ class Rung(Value):
 
 
 class PlannedRung(NamedTuple):
-    """A rung with its instant, and why then."""
+    """A rung with its instant, and why then. `not_before`: the attempt itself never starts before it."""
 
     index: int
     days: int
     at: datetime
     because: str
+    not_before: datetime | None = None
 
 
 class Base(NamedTuple):
@@ -94,8 +95,14 @@ def effective_base(base: Base) -> datetime:
 
 def at_time_of(day: datetime, anchor: datetime | time) -> datetime:
     """The UTC date of `day` at the UTC time of day of `anchor` (an instant, or a time of day in UTC)."""
-    clock = anchor.astimezone(UTC).timetz() if isinstance(anchor, datetime) else anchor.replace(tzinfo=UTC)
-    return datetime.combine(day.astimezone(UTC).date(), clock)
+    return datetime.combine(day.astimezone(UTC), clock_of(anchor))
+
+
+def clock_of(anchor: datetime | time) -> time:
+    """The UTC time of day of an instant; a time of day is one in UTC already."""
+    if isinstance(anchor, datetime):
+        return anchor.astimezone(UTC).timetz()
+    return anchor if anchor.tzinfo is UTC else anchor.replace(tzinfo=UTC)
 
 
 def rung_instant(
@@ -126,7 +133,7 @@ def rung_instant(
     if at - start < gap - LATE:
         at += _DAY
         because += f", one day later: {gap.days} days after its base, {at:%H:%M} UTC would be too soon"
-    if any(timedelta(0) <= at + spread - other < TOO_CLOSE for other in others):
+    if others and any(timedelta(0) <= at + spread - other < TOO_CLOSE for other in others):
         at += _DAY
         because += ", one day later: another attempt was made less than 24 hours before"
     at += spread
@@ -159,11 +166,12 @@ def remaining_plan(
     Rungs up to the base's day are left out. An advised wait moves the first rung; later ones keep their gaps.
     """
     plan: list[PlannedRung] = []
+    clock = clock_of(anchor)
     for rung in rungs:
         if rung.days <= base.days:
             continue
-        planned = rung_instant(base, rung.days, anchor, not_before=not_before, others=others, spread=spread)
-        plan.append(PlannedRung(index=rung.index, days=rung.days, at=planned.at, because=planned.because))
+        planned = rung_instant(base, rung.days, clock, not_before=not_before, others=others, spread=spread)
+        plan.append(PlannedRung(rung.index, rung.days, planned.at, planned.because, planned.not_before))
         base = Base(planned_at=planned.at, ran_at=planned.at, days=rung.days)
     return tuple(plan)
 

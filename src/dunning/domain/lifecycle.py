@@ -50,10 +50,10 @@ def next_due_after(state: State, obligation: Obligation, instant: datetime) -> d
     if not obligation.is_cycle or state.calendar is None or obligation.number is None:
         return None
     number = state.calendar.first_number_at_or_after(instant, after_number=obligation.number)
-    while state.calendar.has_cycle(number):
-        due = state.calendar.due(number) + planning.spread(state)
-        if due > instant:
-            return due
+    shift = planning.spread(state)
+    while (due := state.calendar.due_if_any(number)) is not None:
+        if due + shift > instant:
+            return due + shift
         number += 1
     return None
 
@@ -68,14 +68,14 @@ def new_cycle(step: Step) -> Obligation:
         step.set(terms=state.next_terms, next_terms=None)
     terms = step.s.terms
     shift = planning.spread(state)
-    _, period_end = calendar.period(number)
+    due_at, period_end = calendar.period(number)
     obligation = Obligation(
         id=str(number),
         number=number,
         amount=terms.amount,
         currency=terms.currency,
         description=terms.description,
-        due_at=calendar.due(number) + shift,
+        due_at=due_at + shift,
         opened_at=step.now,
         period_end=period_end + shift,
     )

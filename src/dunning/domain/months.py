@@ -6,7 +6,7 @@ The proleptic Gregorian calendar, nothing else: no zone, no clock.
 from __future__ import annotations
 
 from bisect import bisect_right
-from calendar import monthrange
+from calendar import isleap, mdays
 from datetime import date, timedelta
 from functools import lru_cache
 from math import gcd
@@ -25,7 +25,12 @@ def later_month(day: date, months: int) -> date:
     year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
     if not 1 <= year <= FAR:
         raise OverflowError("the calendar has no end within the range of dates")
-    return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
+    return date(year, month + 1, min(day.day, _length(year, month + 1)))
+
+
+def _length(year: int, month: int) -> int:
+    """How many days the month (1 to 12) has."""
+    return 29 if month == 2 and isleap(year) else mdays[month]
 
 
 def weekday_of_month(month: date, ordinal: str, weekday: int) -> date:
@@ -45,7 +50,7 @@ def listed_day(first: date, step: int, listed: tuple[int, ...], index: int) -> d
     """
     period, place = _place_of(first, step, listed, index)
     month = later_month(first, period * step)
-    return month.replace(day=_clamped(monthrange(month.year, month.month)[1], listed)[place])
+    return month.replace(day=_clamped(_length(month.year, month.month), listed)[place])
 
 
 def _clamped(length: int, listed: tuple[int, ...]) -> list[int]:
@@ -71,6 +76,6 @@ def _running_counts(month: int, step: int, listed: tuple[int, ...]) -> tuple[int
     counts = [0]
     for period in range(_ROUND // gcd(step, _ROUND)):
         year, index = divmod((month + period * step) % _ROUND, 12)
-        length = monthrange(2000 + year, index + 1)[1]  # 2000 begins a round of 400 years
+        length = _length(2000 + year, index + 1)  # 2000 begins a round of 400 years
         counts.append(counts[-1] + len(_clamped(length, listed)))
     return tuple(counts)

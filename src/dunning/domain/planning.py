@@ -12,9 +12,7 @@ from typing import NamedTuple
 from dunning.domain.attempts import BASE_TRIGGERS, COUNTED_TRIGGERS, Attempt, OutcomeKind, Trigger
 from dunning.domain.ladder import (
     Base,
-    Planned,
     PlannedRung,
-    Rung,
     effective_base,
     remaining_plan,
     rung_instant,
@@ -52,10 +50,14 @@ ATTENTION_AFTER = timedelta(hours=1)
 
 
 class Plan(NamedTuple):
-    """The next attempt (or None), and the rungs that fell away on the way to it."""
+    """The next attempt (or None), the rungs that fell away on the way to it, and the window that was found for it.
+
+    The window is None where nothing had to be looked at: the attempts are used up.
+    """
 
     next: PlannedAttempt | None
     dropped: tuple[DroppedRung, ...] = ()
+    window: Window | None = None
 
 
 def spread(state: State) -> timedelta:
@@ -123,26 +125,37 @@ def next_rung(state: State, obligation: Obligation, now: datetime, method: Metho
     base = base_attempt(obligation)
     if base is None or counted_attempts(obligation) >= state.terms.retry.attempts_allowed:
         return Plan(next=None)
-    window = window_of(state, obligation)
-    kept = {rung.index for rung in window.kept}
-    outside = {rung.index: rung.because for rung in window.dropped}
+    ahead = _ahead(state, obligation, base)
+    window = _window(state, obligation, ahead)
     dropped: list[DroppedRung] = []
-    for rung in rungs_of(state.terms.retry.days):
-        if rung.index in obligation.gone or rung.days <= base.rung_days:
+    for rung in ahead:
+        if rung.index in obligation.gone:
             continue
-        planned = rung_instant(
-            _base(base),
-            rung.days,
-            _anchor(obligation),
-            not_before=_advised(obligation),
-            others=_others(obligation, base),
-            spread=spread(state),
-        )
-        if planned.at >= now and rung.index in kept:
-            return Plan(next=_ladder_attempt(obligation, rung, planned, method), dropped=tuple(dropped))
-        because = "its instant passed while waiting" if planned.at < now else outside.get(rung.index, "")
+        # The first rung ahead is counted from the base already; a later one, once those before it are dropped.
+        planned = rung if rung is ahead[0] else _from_base(state, obligation, base, rung)
+        if planned.at >= now and any(rung.index == kept.index for kept in window.kept):
+            next_attempt = _ladder_attempt(obligation, planned, method)
+            return Plan(next=next_attempt, dropped=tuple(dropped), window=window)
+        because = "its instant passed while waiting" if planned.at < now else _why_outside(window, rung)
         dropped.append(DroppedRung(rung=rung.index, days=rung.days, at=planned.at, because=because))
-    return Plan(next=None, dropped=tuple(dropped))
+    return Plan(next=None, dropped=tuple(dropped), window=window)
+
+
+def _from_base(state: State, obligation: Obligation, base: Attempt, rung: PlannedRung) -> PlannedRung:
+    """The rung as it is planned when every rung before it is dropped."""
+    planned = rung_instant(
+        _base(base),
+        rung.days,
+        _anchor(obligation),
+        not_before=_advised(obligation),
+        others=_others(obligation, base),
+        spread=spread(state),
+    )
+    return rung._replace(at=planned.at, because=planned.because, not_before=planned.not_before)
+
+
+def _why_outside(window: Window, rung: PlannedRung) -> str:
+    return next((dropped.because for dropped in window.dropped if dropped.index == rung.index), "")
 
 
 def _anchor(obligation: Obligation) -> datetime:
@@ -170,16 +183,16 @@ def _base(attempt: Attempt) -> Base:
     return Base(planned_at=attempt.planned_at, ran_at=ran, days=attempt.rung_days)
 
 
-def _ladder_attempt(obligation: Obligation, rung: Rung, planned: Planned, method: MethodState) -> PlannedAttempt:
+def _ladder_attempt(obligation: Obligation, rung: PlannedRung, method: MethodState) -> PlannedAttempt:
     return PlannedAttempt(
         trigger=Trigger.LADDER,
-        planned_at=planned.at,
-        not_before=planned.not_before,
+        planned_at=rung.at,
+        not_before=rung.not_before,
         rung=rung.index,
         rung_days=rung.days,
         number=next_number(obligation),
         method=method.token,
-        because=planned.because,
+        because=rung.because,
     )
 
 
@@ -188,11 +201,15 @@ def window_of(state: State, obligation: Obligation) -> Window:
 
     An on-demand charge has its own ladder and nothing else: no grace, no hold, not cut by the next due.
     """
+    return _window(state, obligation, _ahead(state, obligation, base_attempt(obligation)))
+
+
+def _window(state: State, obligation: Obligation, ahead: tuple[PlannedRung, ...]) -> Window:
     terms = state.terms
     is_cycle = obligation.is_cycle
     return recovery_window(
         due_at=obligation.due_at,
-        rungs=(*_ran(obligation), *_ahead(state, obligation)),
+        rungs=(*_ran(obligation), *ahead),
         first_attempt_at=obligation.first_at,
         grace_days=terms.grace_days if is_cycle else None,
         hold_days=terms.hold_days if is_cycle else None,
@@ -204,13 +221,11 @@ def window_of(state: State, obligation: Obligation) -> Window:
 def _ran(obligation: Obligation) -> Iterator[PlannedRung]:
     for attempt in obligation.attempts:
         if attempt.trigger is Trigger.LADDER and attempt.retry_of is None and attempt.rung is not None:
-            yield PlannedRung(
-                index=attempt.rung, days=attempt.rung_days, at=attempt.planned_at, because=attempt.because
-            )
+            yield PlannedRung(attempt.rung, attempt.rung_days, attempt.planned_at, attempt.because)
 
 
-def _ahead(state: State, obligation: Obligation) -> tuple[PlannedRung, ...]:
-    base = base_attempt(obligation)
+def _ahead(state: State, obligation: Obligation, base: Attempt | None) -> tuple[PlannedRung, ...]:
+    """The rungs after the base, each counted from the one before it."""
     if base is None:
         at = obligation.first_at or obligation.due_at
         from_base = Base(planned_at=at, ran_at=at, days=0)

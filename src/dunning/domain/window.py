@@ -127,6 +127,8 @@ def _sooner(instant: datetime, limit: datetime | None) -> datetime:
 def _dropped(
     rungs: Sequence[PlannedRung], kept: Sequence[PlannedRung], limit: datetime | None, end: datetime
 ) -> tuple[DroppedRung, ...]:
+    if len(kept) == len(rungs):
+        return ()
     kept_indices = {rung.index for rung in kept}
     found = []
     for rung in rungs:
