@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict
 
+# What a model consists of, written past the lock that keeps values frozen.
 _new = object.__new__
 _set_fields = BaseModel.__dict__["__dict__"].__set__
 _set_names = BaseModel.__dict__["__pydantic_fields_set__"].__set__
@@ -30,7 +31,10 @@ class Value(BaseModel):
         """A copy with some fields changed. The caller vouches for the types; nothing is validated again."""
         # As `model_copy(update=changes)`, at a tenth of its cost: the machine takes dozens of copies a cycle.
         new = _new(type(self))
-        _fill(new, {**self.__dict__, **changes})
+        _set_fields(new, {**self.__dict__, **changes})
+        _set_names(new, self._names)
+        _set_extra(new, None)
+        _set_private(new, None)
         return new
 
 
@@ -55,18 +59,13 @@ class Known(Value):
 
     def __init__(self, **fields: Any) -> None:
         # Validation takes most of the time of a step; the type checker has seen these fields already.
+        _set_fields(self, {**self._blank, **fields})
+        _set_names(self, self._names)
+        _set_extra(self, None)
+        _set_private(self, None)
         for name, make in self._made:
             if name not in fields:
-                fields[name] = make()
-        _fill(self, {**self._blank, **fields})
+                vars(self)[name] = make()
 
     # Pydantic's own mark: without it, validating from outside would end in the `__init__` above.
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
-
-
-def _fill(value: Value, fields: dict[str, Any]) -> None:
-    """Give a new value its fields, past the lock that keeps values frozen."""
-    _set_fields(value, fields)
-    _set_names(value, value._names)
-    _set_extra(value, None)
-    _set_private(value, None)

@@ -16,7 +16,7 @@ from dunning.domain.access import ends_at
 from dunning.domain.command_table import waits
 from dunning.domain.messages import NoticeStatus
 from dunning.domain.state import Obligation, State
-from dunning.domain.tables import OPEN_CYCLE, UNSETTLED_CYCLE, CycleStatus, SubscriptionStatus
+from dunning.domain.tables import ENDED, OPEN_CYCLE, UNSETTLED_CYCLE, CycleStatus, SubscriptionStatus
 
 
 class Do(StrEnum):
@@ -82,24 +82,29 @@ def decide(state: State, now: datetime) -> Decision | None:
         state: the subscription.
         now: business time; decisions whose instant has passed are to be carried out at once.
     """
-    return min(_candidates(state, now), key=_at_then_rank, default=None)
+    found = _candidates(state)
+    return min(found, key=_at_then_rank) if len(found) > 1 else next(iter(found), None)
 
 
-def _candidates(state: State, now: datetime) -> Iterator[Decision]:
-    yield from _commands(state)
-    yield from _activation(state)
+def _candidates(state: State) -> list[Decision]:
+    found: list[Decision] = []
+    if state.queue:
+        found += _commands(state)
+    if state.status in _BEGINNING:
+        found += _activation(state)
     for obligation in state.obligations:
         if obligation.status in OPEN_CYCLE:
-            yield from _collection(state, obligation)
+            found += _collection(state, obligation)
     if not state.unsettled:
-        yield from _cycles(state, now)
-    yield from _notices(state)
-    yield from _ending(state)
+        found += _cycles(state)
+    if state.notices:
+        found += _notices(state)
+    if state.is_ended:
+        found += _ending(state)
+    return found
 
 
 def _commands(state: State) -> Iterator[Decision]:
-    if not state.queue:
-        return
     command = state.queue[0]
     if not (state.unsettled and waits(state, command)):
         yield Decision(do=Do.RUN_COMMAND, at=state.latest, because=f"command {command.name} was received")
@@ -168,13 +173,16 @@ UNCLEAR_FLAG = "the outcome of an attempt has been unclear for an hour"
 WINDOW_FLAG = "the recovery window is over while a charge is on its way"
 
 
+_BEGINNING = frozenset({SubscriptionStatus.REQUIRES_ACTION, SubscriptionStatus.ACTIVATING})
+"""Not active yet: the calendar does not run."""
+
 _SKIPPING = frozenset({SubscriptionStatus.PAUSED, SubscriptionStatus.ON_HOLD})
 """No new cycle opens: those that fall due are skipped."""
 
 
-def _cycles(state: State, now: datetime) -> Iterator[Decision]:
+def _cycles(state: State) -> Iterator[Decision]:
     calendar, status, number = state.calendar, state.status, state.next_number
-    if calendar is None or status in (SubscriptionStatus.REQUIRES_ACTION, SubscriptionStatus.ACTIVATING):
+    if calendar is None or status in _BEGINNING or status in ENDED:
         return
     if status is SubscriptionStatus.PAUSED and state.pause_until is not None:
         yield Decision(do=Do.END_PAUSE, at=state.pause_until, because="the pause is over")
@@ -208,7 +216,7 @@ def _notices(state: State) -> Iterator[Decision]:
 
 
 def _ending(state: State) -> Iterator[Decision]:
-    if not state.is_ended or state.unsettled:
+    if state.unsettled:
         return
     if state.reference is not None and not state.is_mandate_ended:
         yield Decision(do=Do.END_MANDATE, at=state.latest, because="nothing is collected any more")
