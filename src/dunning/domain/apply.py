@@ -34,11 +34,11 @@ def apply(state: State, fact: Fact, now: datetime) -> Applied:
     Args:
         now: business time; the later of it and the latest instant in the state counts.
     """
-    step = Step(state, max(now, state.latest))
+    step = Step(state, now)
     try:
         _HANDLERS[fact.fact](step, fact)
     except IllegalTransition as refused:
-        step = Step(state, max(now, state.latest))
+        step = Step(state, now)
         _refuse(step, fact, refused)
     return step.done()
 

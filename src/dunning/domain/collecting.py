@@ -124,7 +124,7 @@ def _on_usable_method(step: Step, obligation: Obligation) -> PlannedAttempt | No
 
 def conclude_attempt(step: Step, obligation: Obligation, number: int, outcome: Outcome) -> None:
     """Take in what an attempt came to. A repeat of what is known changes nothing."""
-    attempt = next((a for a in obligation.attempts if a.number == number), None)
+    attempt = obligation.attempt(number)
     if attempt is None:
         step.attend(f"an outcome for attempt {number}, which does not exist", obligation)
         return
@@ -151,7 +151,7 @@ def _with_outcome(step: Step, obligation: Obligation, attempt: Attempt, outcome:
     if outcome.kind in (OutcomeKind.PENDING, OutcomeKind.UNKNOWN) and unclear is None:
         unclear = outcome.at
     new = attempt.but(outcome=outcome, unclear_since=unclear, looks=looks)
-    attempts = tuple(new if a.number == new.number else a for a in obligation.attempts)
+    attempts = (*obligation.attempts[: new.number - 1], new, *obligation.attempts[new.number :])
     if outcome.kind in (OutcomeKind.SUCCEEDED, OutcomeKind.DECLINED, OutcomeKind.PENDING):
         step.set(attached=attempt.method)
     return step.put(obligation, attempts=attempts)

@@ -127,7 +127,7 @@ def rung_instant(
     if days <= base.days:
         raise ValueError(f"days: must be later than the base's day {base.days}, was {days}")
     start = effective_base(base) - spread
-    gap = timedelta(days=days - base.days)
+    gap = _DAY * (days - base.days)
     at = at_time_of(start + gap, anchor)
     because = f"day {days} of the ladder"
     if at - start < gap - LATE:
@@ -172,7 +172,7 @@ def remaining_plan(
             continue
         planned = rung_instant(base, rung.days, clock, not_before=not_before, others=others, spread=spread)
         plan.append(PlannedRung(rung.index, rung.days, planned.at, planned.because, planned.not_before))
-        base = Base(planned_at=planned.at, ran_at=planned.at, days=rung.days)
+        base = Base(planned.at, planned.at, rung.days)
     return tuple(plan)
 
 

@@ -5,7 +5,7 @@ The arithmetic of single instants is in `ladder`; this module chooses which inst
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -109,7 +109,7 @@ def base_attempt(obligation: Obligation) -> Attempt | None:
 
 def counted_attempts(obligation: Obligation) -> int:
     """How many attempts `max_attempts` has seen. SPEC 4."""
-    return sum(1 for a in obligation.attempts if a.trigger in COUNTED_TRIGGERS and a.retry_of is None)
+    return len([a for a in obligation.attempts if a.trigger in COUNTED_TRIGGERS and a.retry_of is None])
 
 
 def next_number(obligation: Obligation) -> int:
@@ -133,7 +133,7 @@ def next_rung(state: State, obligation: Obligation, now: datetime, method: Metho
             continue
         # The first rung ahead is counted from the base already; a later one, once those before it are dropped.
         planned = rung if rung is ahead[0] else _from_base(state, obligation, base, rung)
-        if planned.at >= now and any(rung.index == kept.index for kept in window.kept):
+        if planned.at >= now and any([rung.index == kept.index for kept in window.kept]):
             next_attempt = _ladder_attempt(obligation, planned, method)
             return Plan(next=next_attempt, dropped=tuple(dropped), window=window)
         because = "its instant passed while waiting" if planned.at < now else _why_outside(window, rung)
@@ -218,10 +218,12 @@ def _window(state: State, obligation: Obligation, ahead: tuple[PlannedRung, ...]
     )
 
 
-def _ran(obligation: Obligation) -> Iterator[PlannedRung]:
-    for attempt in obligation.attempts:
-        if attempt.trigger is Trigger.LADDER and attempt.retry_of is None and attempt.rung is not None:
-            yield PlannedRung(attempt.rung, attempt.rung_days, attempt.planned_at, attempt.because)
+def _ran(obligation: Obligation) -> list[PlannedRung]:
+    return [
+        PlannedRung(attempt.rung, attempt.rung_days, attempt.planned_at, attempt.because)
+        for attempt in obligation.attempts
+        if attempt.rung is not None and attempt.retry_of is None and attempt.trigger is Trigger.LADDER
+    ]
 
 
 def _ahead(state: State, obligation: Obligation, base: Attempt | None) -> tuple[PlannedRung, ...]:

@@ -28,11 +28,14 @@ from dunning.domain.outcomes import (
 from dunning.domain.script import PAY_BY_LINK, Script, ScriptedAction
 from dunning.domain.state import Obligation, State
 from dunning.domain.step import Applied
-from dunning.domain.tables import CycleStatus, SubscriptionStatus
+from dunning.domain.tables import OPEN_CYCLE, CycleStatus, SubscriptionStatus
 from dunning.domain.terms import Terms
 
 MAX_STEPS = 200_000
 """A preview that takes more steps than this has lost its way: it stops and says so in its warnings."""
+
+_KEPT = OPEN_CYCLE | {CycleStatus.FAILED}
+"""What stays in the state: it can still be collected."""
 
 Classifier = Callable[[str], Classified]
 
@@ -92,6 +95,7 @@ class Walk:
             self._carry_out(decision)
         else:
             warnings = (f"the walk was stopped after {MAX_STEPS} steps",)
+        self._remember()
         return Foretold(
             state=self.state,
             obligations=tuple(self._obligations.values()),
@@ -136,17 +140,22 @@ class Walk:
     def _take(self, fact: facts.Fact) -> Applied:
         applied = apply(self.state, fact, self.now)
         self.state = applied.state
-        for obligation in self.state.obligations:
-            self._obligations[obligation.id] = obligation
         for notice in applied.notices:
             self._notices[notice.key] = notice
-        if any(not o.is_open for o in self.state.obligations) and len(self.state.obligations) > 4:
+        if len(self.state.obligations) > 4 and any([o.status not in OPEN_CYCLE for o in self.state.obligations]):
             self._forget()
         return applied
 
+    def _remember(self) -> None:
+        for obligation in self.state.obligations:
+            self._obligations[obligation.id] = obligation
+
     def _forget(self) -> None:
-        kept = tuple(o for o in self.state.obligations if o.is_open or o.status is CycleStatus.FAILED)[-12:]
-        self.state = self.state.but(obligations=kept)
+        """Obligations that are over leave the state, as they do where a run ends."""
+        kept = tuple([o for o in self.state.obligations if o.status in _KEPT])[-12:]
+        if len(kept) < len(self.state.obligations):
+            self._remember()
+            self.state = self.state.but(obligations=kept)
 
     def _carry_out(self, decision: Decision) -> None:
         if decision.do in TIME_FACTS:

@@ -31,7 +31,11 @@ MAX_SEEN = 128
 """Message and command ids remembered in the state; older ones are refused by the ledger's inbox."""
 
 
-class MethodState(Value):
+_DEAD = frozenset({DeclineClass.HARD, DeclineClass.ACTION})
+"""Verdicts after which a method is not charged by itself."""
+
+
+class MethodState(Known):
     """A payment method and its own latest verdict. `expires` is `YYYY-MM`; cards live to the month's end."""
 
     token: str
@@ -47,7 +51,7 @@ class MethodState(Value):
 
     def is_usable(self, at: datetime) -> bool:
         """Whether an automatic attempt may be planned on it. SPEC 7."""
-        return self.verdict not in (DeclineClass.HARD, DeclineClass.ACTION) and not self.is_expired(at)
+        return self.verdict not in _DEAD and not self.is_expired(at)
 
 
 class PlannedAttempt(Known):
@@ -73,7 +77,11 @@ class PlannedAttempt(Known):
     @property
     def at(self) -> datetime:
         """When it may start."""
-        return max(t for t in (self.planned_at, self.not_before, self.wait_until) if t is not None)
+        at = self.planned_at
+        for wait in (self.not_before, self.wait_until):
+            if wait is not None and wait > at:
+                at = wait
+        return at
 
 
 class DroppedRung(Known):
@@ -139,11 +147,15 @@ class Obligation(Known):
         """The latest attempt."""
         return self.attempts[-1] if self.attempts else None
 
+    def attempt(self, number: int) -> Attempt | None:
+        """The attempt with this number; they are numbered from 1 without a gap."""
+        return self.attempts[number - 1] if 0 < number <= len(self.attempts) else None
+
     @property
     def in_flight(self) -> Attempt | None:
         """The attempt that the provider has been asked for and that has no outcome at all yet."""
-        last = self.last
-        return last if last is not None and last.outcome is None else None
+        attempts = self.attempts
+        return attempts[-1] if attempts and attempts[-1].outcome is None else None
 
 
 class Attention(Value):
@@ -153,7 +165,7 @@ class Attention(Value):
     what: str
 
 
-class State(Value):
+class State(Known):
     """One subscription, whole.
 
     Attributes:
@@ -216,16 +228,22 @@ class State(Value):
 
     def has(self, obligation_id: str) -> bool:
         """Whether the state holds this obligation."""
-        return any(o.id == obligation_id for o in self.obligations)
+        return any([o.id == obligation_id for o in self.obligations])
 
     def method(self, token: str | None) -> MethodState | None:
         """The method with this token."""
-        return next((m for m in self.methods if m.token == token), None)
+        for method in self.methods:
+            if method.token == token:
+                return method
+        return None
 
     @property
     def open_cycle(self) -> Obligation | None:
         """The cycle that is being collected; at most one."""
-        return next((o for o in self.obligations if o.is_cycle and o.is_open), None)
+        for obligation in self.obligations:
+            if obligation.status in OPEN_CYCLE and obligation.number is not None:
+                return obligation
+        return None
 
     @property
     def open_obligations(self) -> tuple[Obligation, ...]:
@@ -235,7 +253,7 @@ class State(Value):
     @property
     def unsettled(self) -> tuple[Obligation, ...]:
         """Obligations with a charge on its way: in flight, pending or unknown."""
-        return tuple(o for o in self.obligations if o.status in UNSETTLED_CYCLE or o.in_flight is not None)
+        return tuple([o for o in self.obligations if o.status in UNSETTLED_CYCLE or o.in_flight is not None])
 
     @property
     def live_notices(self) -> tuple[PlannedNotice, ...]:

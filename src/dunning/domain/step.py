@@ -29,19 +29,25 @@ class Applied(NamedTuple):
 
 
 class Step:
-    """The builder that `apply` works on."""
+    """The builder that `apply` works on.
+
+    Attributes:
+        s: the state so far; every change of this step shows in it at once.
+        now: business time; the later of what was given and the latest instant in the state.
+    """
 
     def __init__(self, state: State, now: datetime) -> None:
         # The step's own copy: nobody else has seen it, so `set` may write into it, many times a step.
         self.s = state.but()
-        self.now = now
+        self._fields = vars(self.s)
+        self.now = max(now, state.latest)
         self._events: list[EventDraft] = []
         self._notices: dict[str, PlannedNotice] = {}
         self._results: list[CommandResult] = []
 
     def set(self, **changes: Any) -> None:
         """Change fields of the state."""
-        vars(self.s).update(changes)
+        self._fields.update(changes)
 
     def put(self, obligation: Obligation, **changes: Any) -> Obligation:
         """Store an obligation (with changes); a new one is appended."""
@@ -49,9 +55,9 @@ class Step:
         kept = self.s.obligations
         for index in range(len(kept) - 1, -1, -1):  # what is being collected is the latest, nearly always
             if kept[index].id == new.id:
-                self.set(obligations=(*kept[:index], new, *kept[index + 1 :]))
+                self._fields["obligations"] = (*kept[:index], new, *kept[index + 1 :])
                 return new
-        self.set(obligations=(*kept, new))
+        self._fields["obligations"] = (*kept, new)
         return new
 
     def move(self, obligation: Obligation, fact: CycleFact, **changes: Any) -> Obligation:
@@ -104,11 +110,5 @@ class Step:
 
     def done(self) -> Applied:
         """Close the step: the revision is raised."""
-        latest = max(self.s.latest, self.now)
-        self.set(revision=self.s.revision + 1, latest=latest)
-        return Applied(
-            state=self.s,
-            events=tuple(self._events),
-            notices=tuple(self._notices.values()),
-            results=tuple(self._results),
-        )
+        self.set(revision=self.s.revision + 1, latest=self.now)
+        return Applied(self.s, tuple(self._events), tuple(self._notices.values()), tuple(self._results))

@@ -12,7 +12,7 @@ from dunning.domain.quiet import next_allowed
 from dunning.domain.state import Obligation
 from dunning.domain.step import Step
 from dunning.domain.tables import CycleStatus
-from dunning.domain.terms import Occasion
+from dunning.domain.terms import Channel, Occasion
 
 
 def tell_failed(step: Step, obligation: Obligation) -> None:
@@ -111,13 +111,18 @@ def _drop_thanks_for_nothing(step: Step, obligation: str) -> None:
 
 
 def _is_told(step: Step, number: int) -> bool:
+    """Whether the customer hears of failed attempts, and of this one."""
     chosen = step.s.terms.failed_attempt_notifications
-    return chosen is None or number in chosen
+    return bool(_channels(step, Occasion.FAILED)) and (chosen is None or number in chosen)
+
+
+def _channels(step: Step, occasion: Occasion) -> tuple[Channel, ...]:
+    return step.s.terms.notifications.get(occasion, ())
 
 
 def _plan(step: Step, occasion: Occasion, obligation: Obligation, because: str, facts: dict[str, str | int]) -> None:
     state = step.s
-    channels = state.terms.notifications.get(occasion, ())
+    channels = _channels(step, occasion)
     if not channels:
         return
     zone = state.terms.customer.time_zone or "UTC"

@@ -95,7 +95,7 @@ def recovery_window(
 
 
 def _of_ladder(start: datetime, rungs: Sequence[PlannedRung], limit: datetime | None) -> Window:
-    kept = tuple(rung for rung in rungs if limit is None or rung.at < limit)
+    kept = tuple([rung for rung in rungs if limit is None or rung.at < limit])
     end = kept[-1].at if kept else _sooner(start + NO_RUNG_WINDOW, limit)
     return Window(end=end, kept=kept, dropped=_dropped(rungs, kept, limit, end))
 
