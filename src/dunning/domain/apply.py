@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from dunning.domain import collecting, commanding, facts, lifecycle, telling
+from dunning.domain import announcing, collecting, commanding, facts, lifecycle, telling
 from dunning.domain.attempts import OutcomeKind, Trigger
 from dunning.domain.commands import CommandResult
 from dunning.domain.decide import UNCLEAR_FLAG, WINDOW_FLAG, Do
@@ -40,6 +40,7 @@ def apply(state: State, fact: Fact, now: datetime) -> Applied:
     except IllegalTransition as refused:
         step = Step(state, now)
         _refuse(step, fact, refused)
+    announcing.refresh(step)
     return step.done()
 
 
@@ -112,6 +113,7 @@ def _mandate_ended(step: Step, fact: facts.MandateEnded) -> None:
             lifecycle.end(step, because)
         else:
             step.emit(EventType.CANCELED, because=because)
+            telling.tell_canceled(step, because)
     step.set(is_mandate_ended=True)
 
 
@@ -219,6 +221,7 @@ def _activate(step: Step, _: Obligation | None) -> None:
     step.turn(SubscriptionFact.NOTHING_DUE_NOW)
     step.emit(EventType.PLAN_ACTIVATED)
     step.emit(EventType.ACTIVE)
+    telling.tell_created(step)
 
 
 def _time_out_activation(step: Step, _: Obligation | None) -> None:
@@ -245,9 +248,11 @@ def _skip_cycle(step: Step, _: Obligation | None) -> None:
     lifecycle.skip_cycle(step, f"the subscription was {step.s.status.value}")
 
 
-def _end_grace(step: Step, _: Obligation | None) -> None:
+def _end_grace(step: Step, obligation: Obligation | None) -> None:
     step.turn(SubscriptionFact.GRACE_ENDED)
     step.emit(EventType.ON_HOLD)
+    if obligation is not None:
+        telling.tell_on_hold(step, obligation)
 
 
 def _give_up(step: Step, obligation: Obligation | None) -> None:
@@ -263,6 +268,7 @@ def _end_calendar(step: Step, _: Obligation | None) -> None:
     step.turn(SubscriptionFact.CALENDAR_ENDED)
     step.set(canceled_by_calendar=True)
     step.emit(EventType.CANCELED, because="no further cycle is to open")
+    telling.tell_canceled(step, "no further cycle is to open")
 
 
 def _end_period(step: Step, _: Obligation | None) -> None:

@@ -396,9 +396,7 @@ def _decline_again(step: Step, obligation: Obligation) -> None:
 # --- past due --------------------------------------------------------------------------------------
 
 
-def fall_due(
-    step: Step, obligation: Obligation, *, needs_customer: bool, window: Window | None = None
-) -> Obligation:
+def fall_due(step: Step, obligation: Obligation, *, needs_customer: bool, window: Window | None = None) -> Obligation:
     """The obligation is unpaid now: its window opens, the subscription is past due, the backend hears. SPEC 8.
 
     `window` is the obligation's as it was just planned; without it, it is found here.

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from dunning.domain import collecting, lifecycle, planning
+from dunning.domain import collecting, lifecycle, planning, telling
 from dunning.domain.attempts import Trigger, on_demand_obligation
 from dunning.domain.command_table import judge, retry_target
 from dunning.domain.commands import (
@@ -30,6 +30,7 @@ from dunning.domain.tables import (
     SubscriptionFact,
     SubscriptionStatus,
 )
+from dunning.domain.terms import Occasion
 
 _S = SubscriptionStatus
 
@@ -75,12 +76,14 @@ def _cancel(step: Step, command: Cancel) -> dict[str, str]:
         lifecycle.end(step, because)
     else:
         step.emit(EventType.CANCELED, because=because, until=_iso(step.s.paid_until))
+    telling.tell_canceled(step, because)
     return {"until": _iso(step.s.paid_until) or ""}
 
 
 def _restore(step: Step, command: Command) -> dict[str, str]:
     step.turn(SubscriptionFact.RESTORE)
     step.set(cancel_type=None)
+    step.drop_notices("the cancellation was taken back", occasion=Occasion.CANCELED)
     step.emit(EventType.RESTORED)
     return {}
 

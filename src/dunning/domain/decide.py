@@ -134,8 +134,8 @@ def _collection(state: State, obligation: Obligation) -> Iterator[Decision]:
     if obligation.status in UNSETTLED_CYCLE:
         yield from _clearing(obligation)
         return
-    if obligation.next is not None:
-        yield Decision(do=Do.CHARGE, at=obligation.next.at, because=obligation.next.because, obligation=obligation.id)
+    if obligation.next is not None and (at := planning.charge_at(state, obligation, obligation.next)) is not None:
+        yield Decision(do=Do.CHARGE, at=at, because=obligation.next.because, obligation=obligation.id)
     if obligation.status is CycleStatus.ATTEMPTING:
         return
     is_in_grace = obligation.is_cycle and state.status is SubscriptionStatus.PAST_DUE

@@ -100,7 +100,7 @@ def close_paid(step: Step, obligation: Obligation, fact: CycleFact, paid_at: dat
     obligation = step.move(obligation, fact, next=None, closed_at=step.now, window_end=None)
     step.set(last_success_at=paid_at)
     if not obligation.is_cycle:
-        telling.tell_recovered(step, obligation) if had_failed else None
+        _tell_paid(step, obligation, had_failed=had_failed)
         return
     if was is _S.ON_HOLD:
         _reanchor(step, paid_at)
@@ -117,8 +117,16 @@ def close_paid(step: Step, obligation: Obligation, fact: CycleFact, paid_at: dat
         attempt=attempt.number if attempt is not None else None,
     )
     _settle_status(step, was)
+    if was is _S.ACTIVATING and telling.tell_created(step):
+        return
+    _tell_paid(step, step.s.obligation(obligation.id), had_failed=had_failed)
+
+
+def _tell_paid(step: Step, obligation: Obligation, *, had_failed: bool) -> None:
     if had_failed:
-        telling.tell_recovered(step, step.s.obligation(obligation.id))
+        telling.tell_recovered(step, obligation)
+    else:
+        telling.tell_succeeded(step, obligation)
 
 
 def _reanchor(step: Step, paid_at: datetime) -> None:

@@ -62,7 +62,10 @@ class PlannedNotice(Value):
         at: business time, quiet hours already kept.
         because: why it is sent, and why then.
         facts: what the text needs, no contacts and no raw codes: `amount`, `currency`, `reason_key`,
-            `next_attempt_at` (ISO), `open_until` (ISO), `attempt`, `description`, `due_at`, `link`.
+            `next_attempt_at` (ISO), `open_until` (ISO), `attempt`, `description`, `due_at`, `link`,
+            `next_due_at` (ISO), `access_until` (ISO), `expires` (`YYYY-MM`), `old_amount`.
+        is_precondition: a charge waits until it was sent; quiet hours and caps do not hold it back.
+        told_at: when a channel had taken it (business time).
     """
 
     key: str
@@ -75,3 +78,5 @@ class PlannedNotice(Value):
     facts: dict[str, str | int] = Field(default_factory=dict)
     status: NoticeStatus = NoticeStatus.PLANNED
     outcome: str | None = None
+    is_precondition: bool = False
+    told_at: datetime | None = None

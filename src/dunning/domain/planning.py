@@ -70,6 +70,19 @@ def effective_at(attempt: Attempt) -> datetime:
     return effective_base(_base(attempt))
 
 
+def charge_at(state: State, obligation: Obligation, planned: PlannedAttempt) -> datetime | None:
+    """When a planned attempt may start; None while it waits for a notice that has to come before it. SPEC 11.
+
+    Only the first try of a cycle waits, and not one that the customer authorises at this moment.
+    """
+    hours = state.terms.notice_before_charge_hours
+    if hours is None or planned.trigger is not Trigger.DUE or state.status is SubscriptionStatus.ACTIVATING:
+        return planned.at
+    due = obligation.due_at.isoformat()
+    told = [n.told_at for n in state.notices if n.is_precondition and n.facts.get("next_due_at") == due and n.told_at]
+    return max(planned.at, min(told) + timedelta(hours=hours)) if told else None
+
+
 def usable_method(state: State, at: datetime) -> MethodState | None:
     """The method an automatic attempt is planned on: the current one, if its verdict allows."""
     current = state.method(state.current)

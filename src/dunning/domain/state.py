@@ -6,7 +6,7 @@ It holds no contacts. Every instant is business time in UTC. Closed obligations 
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from pydantic import Field
 
@@ -274,8 +274,21 @@ def prune(state: State) -> State:
         kept = state.obligations[-12:]
     return state.but(
         obligations=kept,
-        notices=state.live_notices,
+        notices=tuple(n for n in state.notices if _is_remembered(n, state.latest)),
         results=state.results[-16:],
         seen=state.seen[-MAX_SEEN:],
         attention=state.attention[-16:],
     )
+
+
+CAPS_LOOK_BACK = timedelta(days=7)
+"""What was sent so recently counts in the caps of SPEC 11."""
+
+
+def _is_remembered(notice: PlannedNotice, now: datetime) -> bool:
+    """Still to be sent; or counted by the caps; or about an instant that is still to come, so not to be told again."""
+    if notice.status in (NoticeStatus.PLANNED, NoticeStatus.SENDING):
+        return True
+    ahead = str(notice.facts.get("next_due_at") or notice.facts.get("next_attempt_at") or "")
+    is_recent = notice.status is NoticeStatus.SENT and notice.at > now - CAPS_LOOK_BACK
+    return is_recent or (bool(ahead) and datetime.fromisoformat(ahead) > now)

@@ -12,6 +12,7 @@ from dunning.domain.commands import CommandResult
 from dunning.domain.messages import EventDraft, EventType, NoticeStatus, PlannedNotice
 from dunning.domain.state import Attention, Obligation, State
 from dunning.domain.tables import CycleFact, SubscriptionFact, step_cycle, step_subscription
+from dunning.domain.terms import Occasion
 
 
 class Applied(NamedTuple):
@@ -94,10 +95,10 @@ class Step:
         self.set(notices=tuple(new if n.key == new.key else n for n in self.s.notices))
         self._notices[new.key] = new
 
-    def drop_notices(self, because: str, *, obligation: str | None = None, keep: tuple[str, ...] = ()) -> None:
+    def drop_notices(self, because: str, *, obligation: str | None = None, occasion: Occasion | None = None) -> None:
         """Drop planned notices that became untrue; what is being sent already is left alone. SPEC 11."""
         for notice in self.s.notices:
-            if notice.status is not NoticeStatus.PLANNED or notice.key in keep:
+            if notice.status is not NoticeStatus.PLANNED or occasion not in (None, notice.occasion):
                 continue
             if obligation is None or notice.obligation == obligation:
                 self.change_notice(notice, status=NoticeStatus.DROPPED, outcome=because)

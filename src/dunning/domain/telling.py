@@ -5,6 +5,9 @@ Instants are planned here, in the core, so that preview and test clocks show the
 
 from __future__ import annotations
 
+from dunning.domain import announcing
+from dunning.domain.attempts import Attempt
+from dunning.domain.contact import slot
 from dunning.domain.declines import DeclineClass, customer_reason
 from dunning.domain.facts import NoticeConcluded
 from dunning.domain.messages import NoticeStatus, PlannedNotice
@@ -14,13 +17,15 @@ from dunning.domain.step import Step
 from dunning.domain.tables import CycleStatus
 from dunning.domain.terms import Channel, Occasion
 
+Facts = dict[str, str | int]
+
 
 def tell_failed(step: Step, obligation: Obligation) -> None:
     """An attempt failed and the engine will try again. `failed_attempt_notifications` says which are told."""
     last = obligation.last
     if last is None or not _is_told(step, last.number):
         return
-    facts = {} if obligation.next is None else {"next_attempt_at": obligation.next.at.isoformat()}
+    facts: Facts = {} if obligation.next is None else {"next_attempt_at": obligation.next.at.isoformat()}
     because = f"attempt {last.number} was declined"
     _plan(step, Occasion.FAILED, obligation, because, {"attempt": last.number, **facts})
 
@@ -29,7 +34,7 @@ def tell_action_required(step: Step, obligation: Obligation) -> None:
     """Nothing is tried until the customer acts."""
     last = obligation.last
     because = "the payment method can no longer be charged" if last else "there is no usable payment method"
-    facts: dict[str, str | int] = {} if last is None else {"attempt": last.number}
+    facts: Facts = {} if last is None else {"attempt": last.number}
     if obligation.window_end is not None:
         facts["open_until"] = obligation.window_end.isoformat()
     step.drop_notices("replaced: the customer has to act", obligation=obligation.id)
@@ -42,6 +47,35 @@ def tell_stopped(step: Step, obligation: Obligation | None, because: str) -> Non
         return
     step.drop_notices("replaced: the subscription has stopped", obligation=obligation.id)
     _plan(step, Occasion.STOPPED, obligation, because, {})
+
+
+def tell_created(step: Step) -> bool:
+    """The subscription came to life; true when the customer hears of it."""
+    due = announcing.next_due(step.s)
+    facts: Facts = {} if due is None else {"next_due_at": due.isoformat()}
+    return _plan(step, Occasion.CREATED, None, "the subscription is active", facts)
+
+
+def tell_succeeded(step: Step, obligation: Obligation) -> None:
+    """Paid at the first try: a receipt."""
+    due = announcing.next_due(step.s)
+    facts: Facts = {} if due is None else {"next_due_at": due.isoformat()}
+    _plan(step, Occasion.SUCCEEDED, obligation, "the payment arrived", facts)
+
+
+def tell_on_hold(step: Step, obligation: Obligation) -> None:
+    """The grace is over; what else waited to be told about this cycle is told by this."""
+    facts: Facts = {} if obligation.window_end is None else {"open_until": obligation.window_end.isoformat()}
+    if _channels(step, Occasion.ON_HOLD):
+        step.drop_notices("replaced: the subscription is on hold", obligation=obligation.id)
+    _plan(step, Occasion.ON_HOLD, obligation, "the grace is over", facts)
+
+
+def tell_canceled(step: Step, because: str) -> None:
+    """It will not be renewed."""
+    until = step.s.paid_until
+    facts: Facts = {} if until is None or until <= step.now else {"access_until": until.isoformat()}
+    _plan(step, Occasion.CANCELED, None, because, facts)
 
 
 def tell_gave_up(step: Step, obligation: Obligation) -> None:
@@ -72,9 +106,13 @@ def conclude(step: Step, notice: PlannedNotice, fact: NoticeConcluded) -> None:
         step.attend(fact.attention, owed)
     if fact.is_sent and owed is not None:
         step.put(step.s.obligation(owed.id), is_told=True)
+    if fact.is_sent and notice.told_at is None:
+        notice = notice.but(told_at=step.now)
     if fact.retry_at is None:
         status = NoticeStatus.SENT if fact.is_sent else NoticeStatus.FAILED
         step.change_notice(notice, status=status, outcome=fact.detail)
+        if notice.is_precondition and not fact.is_sent:
+            step.attend(f"a charge waits for a notice that reached nobody: {fact.detail}")
     elif untrue := _untrue_because(step, notice):
         status = NoticeStatus.SENT if fact.is_sent else NoticeStatus.DROPPED
         step.change_notice(notice, status=status, outcome=f"{untrue}; {fact.detail}")
@@ -92,7 +130,7 @@ def _untrue_because(step: Step, notice: PlannedNotice) -> str | None:
         return None
     ours = [n for n in step.s.notices if n.obligation == notice.obligation]
     later = ours[[n.key for n in ours].index(notice.key) + 1 :]
-    if any(n.status is not NoticeStatus.DROPPED for n in later):
+    if any(n.status is not NoticeStatus.DROPPED and n.occasion not in announcing.AHEAD for n in later):
         return "a later notice tells the same"
     paid = step.s.has(notice.obligation) and step.s.obligation(notice.obligation).status is CycleStatus.SUCCEEDED
     return "paid in the meantime" if paid and notice.occasion is not Occasion.RECOVERED else None
@@ -120,36 +158,45 @@ def _channels(step: Step, occasion: Occasion) -> tuple[Channel, ...]:
     return step.s.terms.notifications.get(occasion, ())
 
 
-def _plan(step: Step, occasion: Occasion, obligation: Obligation, because: str, facts: dict[str, str | int]) -> None:
+def _plan(step: Step, occasion: Occasion, obligation: Obligation | None, because: str, facts: Facts) -> bool:
+    """Plan a notice about what has just happened; false when the customer is not to hear of it."""
     state = step.s
     channels = _channels(step, occasion)
     if not channels:
-        return
-    zone = state.terms.customer.time_zone or "UTC"
-    at = next_allowed(step.now, zone)
-    if at > step.now:
-        because = f"{because}; held back by the customer's quiet hours"
-    last = obligation.last
+        return False
+    free = slot(step.s.notices, occasion, channels, step.now, state.terms.customer.time_zone or "UTC")
+    if free.because and not free.is_full:
+        because = f"{because}; {free.because}"
+    last = obligation.last if obligation is not None else None
+    about = f"{obligation.id}/{last.number if last else 0}" if obligation is not None else f"life/{state.revision}"
+    step.plan_notice(
+        PlannedNotice(
+            key=f"{state.generation}/{about}/{occasion.value}",
+            occasion=occasion,
+            channels=tuple(channels),
+            at=free.at,
+            obligation=obligation.id if obligation is not None else None,
+            attempt=last.number if last is not None else None,
+            because=because,
+            facts={**_facts(step, obligation, last), **facts},
+            status=NoticeStatus.DROPPED if free.is_full else NoticeStatus.PLANNED,
+            outcome=free.because if free.is_full else None,
+        )
+    )
+    return not free.is_full
+
+
+def _facts(step: Step, obligation: Obligation | None, last: Attempt | None) -> Facts:
+    terms = step.s.terms
+    if obligation is None:
+        return {"amount": terms.amount, "currency": terms.currency, "description": terms.description}
     outcome = last.outcome if last is not None else None
     klass = outcome.klass if outcome is not None else None
     reason = customer_reason(klass or DeclineClass.ACTION, (outcome.raw_code if outcome else None) or "")
-    key = f"{state.generation}/{obligation.id}/{last.number if last else 0}/{occasion.value}"
-    step.plan_notice(
-        PlannedNotice(
-            key=key,
-            occasion=occasion,
-            channels=tuple(channels),
-            at=at,
-            obligation=obligation.id,
-            attempt=last.number if last is not None else None,
-            because=because,
-            facts={
-                "amount": obligation.amount,
-                "currency": obligation.currency,
-                "description": obligation.description or state.terms.description,
-                "reason_key": str(reason),
-                "due_at": obligation.due_at.isoformat(),
-                **facts,
-            },
-        )
-    )
+    return {
+        "amount": obligation.amount,
+        "currency": obligation.currency,
+        "description": obligation.description or terms.description,
+        "reason_key": str(reason),
+        "due_at": obligation.due_at.isoformat(),
+    }

@@ -1,0 +1,193 @@
+"""Notices that look ahead: they follow from the state, and go when the state no longer says so. SPEC 11.
+
+`refresh` runs at the end of every step. It plans what the state calls for, moves what moved, and drops what became
+untrue, with the reason; no other code has to think of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from dunning.domain import planning
+from dunning.domain.attempts import Trigger
+from dunning.domain.calendar import Interval
+from dunning.domain.contact import slot
+from dunning.domain.declines import DeclineClass, customer_reason
+from dunning.domain.messages import NoticeStatus, PlannedNotice
+from dunning.domain.state import Obligation, State
+from dunning.domain.step import Step
+from dunning.domain.tables import SubscriptionStatus
+from dunning.domain.terms import Channel, Occasion
+
+REMINDER_BEFORE = timedelta(hours=24)
+"""How long before a rung the customer is reminded. SPEC 11."""
+
+CARD_EXPIRES_BEFORE = (timedelta(days=30), timedelta(days=7))
+"""How long before a due instant that the card will not live to see the customer hears of it. SPEC 11."""
+
+UPCOMING_BEFORE = timedelta(days=3)
+UPCOMING_BEFORE_LONG_CYCLES = timedelta(days=7)
+"""How long before a due instant a charge is announced; the second for cycles of six months and more. SPEC 11."""
+
+LEAD = timedelta(hours=1)
+"""A notice that a charge waits for is handed over this much before the last moment that would do."""
+
+AHEAD = (Occasion.RETRY_REMINDER, Occasion.CARD_EXPIRING, Occasion.UPCOMING_CHARGE)
+
+
+class _Wanted(NamedTuple):
+    key: str
+    occasion: Occasion
+    channels: tuple[Channel, ...]
+    at: datetime
+    because: str
+    facts: dict[str, str | int]
+    obligation: str | None = None
+    is_precondition: bool = False
+
+
+def refresh(step: Step) -> None:
+    """Bring the notices that look ahead in line with the state."""
+    if not any(occasion in step.s.terms.notifications for occasion in AHEAD):
+        return
+    wanted = {one.key: one for one in _wanted(step.s)}
+    for notice in step.s.notices:
+        if notice.occasion not in AHEAD or notice.status is not NoticeStatus.PLANNED:
+            continue
+        now_wanted = wanted.get(notice.key)
+        if now_wanted is None:
+            step.change_notice(notice, status=NoticeStatus.DROPPED, outcome="what it announces is not to come any more")
+        elif now_wanted.facts != notice.facts:
+            step.change_notice(notice, facts=now_wanted.facts)
+    known = {notice.key for notice in step.s.notices}
+    for one in wanted.values():
+        if one.key not in known:
+            _plan(step, one)
+
+
+def _plan(step: Step, one: _Wanted) -> None:
+    """A notice whose instant has passed already is not planned: it would come too late to help."""
+    if one.at <= step.now and not one.is_precondition:
+        return
+    zone = step.s.terms.customer.time_zone or "UTC"
+    free = slot(step.s.notices, one.occasion, one.channels, one.at, zone, is_exempt=one.is_precondition)
+    at = max(free.at, step.now)
+    step.plan_notice(
+        PlannedNotice(
+            key=one.key,
+            occasion=one.occasion,
+            channels=one.channels,
+            at=at,
+            obligation=one.obligation,
+            because=f"{one.because}; {free.because}" if free.because and not free.is_full else one.because,
+            facts=one.facts,
+            is_precondition=one.is_precondition,
+            status=NoticeStatus.DROPPED if free.is_full else NoticeStatus.PLANNED,
+            outcome=free.because if free.is_full else None,
+        )
+    )
+
+
+def _wanted(state: State) -> Iterator[_Wanted]:
+    for obligation in state.open_obligations:
+        yield from _reminder(state, obligation)
+        planned = obligation.next
+        if planned is not None and planning.charge_at(state, obligation, planned) is None:
+            yield from _upcoming(state, obligation.due_at)
+    due = next_due(state)
+    if due is not None:
+        yield from _upcoming(state, due)
+        yield from _expiring(state, due)
+
+
+def next_due(state: State) -> datetime | None:
+    """When the next cycle will open by itself, as things stand; None when none will."""
+    calendar, number = state.calendar, state.next_number
+    if calendar is None or state.status is not SubscriptionStatus.ACTIVE or state.open_cycle is not None:
+        return None
+    while number in state.skips:
+        number += 1
+    due = calendar.due_if_any(number)
+    return due + planning.spread(state) if due is not None else None
+
+
+def _reminder(state: State, obligation: Obligation) -> Iterator[_Wanted]:
+    channels = state.terms.notifications.get(Occasion.RETRY_REMINDER)
+    planned = obligation.next
+    if not channels or planned is None or planned.trigger is not Trigger.LADDER:
+        return
+    last = obligation.last.outcome if obligation.last is not None else None
+    reason = customer_reason(
+        (last.klass if last else None) or DeclineClass.SOFT, (last.raw_code if last else None) or ""
+    )
+    yield _Wanted(
+        key=f"{state.generation}/{obligation.id}/{planned.number}/{_stamp(planned.at)}/retry_reminder",
+        occasion=Occasion.RETRY_REMINDER,
+        channels=channels,
+        at=planned.at - REMINDER_BEFORE,
+        because="the next attempt is a day away",
+        obligation=obligation.id,
+        facts={
+            **_money(state, obligation.amount, obligation.currency, obligation.description),
+            "reason_key": str(reason),
+            "next_attempt_at": planned.at.isoformat(),
+        },
+    )
+
+
+def _upcoming(state: State, due: datetime) -> Iterator[_Wanted]:
+    channels = state.terms.notifications.get(Occasion.UPCOMING_CHARGE)
+    if not channels:
+        return
+    hours = state.terms.notice_before_charge_hours
+    before = UPCOMING_BEFORE_LONG_CYCLES if _is_long(state) else UPCOMING_BEFORE
+    if hours is not None:
+        before = max(before, timedelta(hours=hours) + LEAD)
+    yield _Wanted(
+        key=f"{state.generation}/due/{_stamp(due)}/upcoming_charge",
+        occasion=Occasion.UPCOMING_CHARGE,
+        channels=channels,
+        at=due - before,
+        because="the next charge is near" if hours is None else f"a charge needs a notice {hours} hours before it",
+        facts=_money(state) | {"next_due_at": due.isoformat()},
+        is_precondition=hours is not None,
+    )
+
+
+def _expiring(state: State, due: datetime) -> Iterator[_Wanted]:
+    channels = state.terms.notifications.get(Occasion.CARD_EXPIRING)
+    method = state.method(state.current)
+    if not channels or method is None or method.expires is None or not method.is_expired(due):
+        return
+    for before in CARD_EXPIRES_BEFORE:
+        yield _Wanted(
+            key=f"{state.generation}/due/{_stamp(due)}/{method.token}/{before.days}/card_expiring",
+            occasion=Occasion.CARD_EXPIRING,
+            channels=channels,
+            at=due - before,
+            because=f"the card expires before the charge that is due in {before.days} days",
+            facts=_money(state) | {"next_due_at": due.isoformat(), "expires": method.expires},
+        )
+
+
+def _money(
+    state: State, amount: int | None = None, currency: str | None = None, description: str | None = None
+) -> dict[str, str | int]:
+    terms = state.next_terms or state.terms
+    return {
+        "amount": terms.amount if amount is None else amount,
+        "currency": currency or terms.currency,
+        "description": description or terms.description,
+    }
+
+
+def _is_long(state: State) -> bool:
+    schedule = state.terms.schedule
+    months = {Interval.YEAR: 12, Interval.MONTH: 1}.get(schedule.interval, 0)
+    return months * schedule.interval_count >= 6
+
+
+def _stamp(at: datetime) -> str:
+    return f"{at:%Y%m%dT%H%M%S}"
