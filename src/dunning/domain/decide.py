@@ -135,7 +135,10 @@ def _collection(state: State, obligation: Obligation) -> Iterator[Decision]:
         yield from _clearing(obligation)
         return
     if obligation.next is not None and (at := planning.charge_at(state, obligation, obligation.next)) is not None:
-        yield Decision(do=Do.CHARGE, at=at, because=obligation.next.because, obligation=obligation.id)
+        because = obligation.next.because
+        if at > obligation.next.at:
+            because = f"{because}; {state.terms.notice_before_charge_hours} hours after its notice"
+        yield Decision(do=Do.CHARGE, at=at, because=because, obligation=obligation.id)
     if obligation.status is CycleStatus.ATTEMPTING:
         return
     is_in_grace = obligation.is_cycle and state.status is SubscriptionStatus.PAST_DUE
