@@ -10,7 +10,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.names import CHARGE, LOOK_UP
-from dunning.charging import Charging
+from dunning.charging import WAIT_FOR_RESULT, Charging
 from dunning.domain.attempts import Outcome
 from dunning.errors import Conflict
 from dunning.ledger import Ledger, Limits
@@ -27,6 +27,8 @@ class ChargeActivities:
         ledger: Ledger,
         providers: Mapping[str, PaymentProvider],
         accounts: Mapping[str, AccountSettings],
+        *,
+        wait_seconds: float = WAIT_FOR_RESULT,
     ) -> None:
         self._by_account = {
             name: Charging(
@@ -36,6 +38,7 @@ class ChargeActivities:
                     max_in_flight=accounts[name].max_in_flight,
                     requests_per_second=accounts[name].requests_per_second,
                 ),
+                wait_seconds=wait_seconds,
             )
             for name, provider in providers.items()
         }

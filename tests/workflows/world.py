@@ -26,6 +26,7 @@ from activities.delivery import DeliveryActivities
 from activities.mandates import MandateActivities
 from activities.notices import NoticeActivities
 from dunning import contract
+from dunning.charging import WAIT_FOR_RESULT
 from dunning.contract import ProviderFact, StateReport, SubscriptionInput
 from dunning.domain.commands import CommandResult
 from dunning.domain.state import State
@@ -55,11 +56,16 @@ class World:
         self.mail = mail
         self.task_queue = f"dunning-{uuid.uuid4()}"
         self.http = httpx.AsyncClient(base_url=sandbox.url, timeout=10)
+        self.names: list[str] = []
         self.ids: list[str] = []
 
     async def now(self) -> datetime:
         """The server's clock."""
         return await self.env.get_current_time()
+
+    async def sleep(self, by: timedelta) -> None:
+        """Let virtual time pass."""
+        await self.env.sleep(by)
 
     async def begin(
         self,
@@ -91,6 +97,7 @@ class World:
         handle = await self.client.start_workflow(
             contract.WORKFLOW, start, id=contract.workflow_id(ACCOUNT, name), task_queue=self.task_queue
         )
+        self.names.append(name)
         self.ids.append(handle.id)
         return Life(self, name, reference, handle, anchor)
 
@@ -134,14 +141,14 @@ class Life:
         return await self.handle.query(contract.QUERY_STATE, result_type=StateReport)
 
     async def state(self) -> State:
-        """The state, loaded."""
-        found = (await self.report()).state
-        assert found is not None
+        """The state, as soon as the run has loaded it."""
+        while (found := (await self.report()).state) is None:
+            continue
         return found
 
     async def pass_time(self, by: timedelta) -> State:
         """Let virtual time pass."""
-        await self.world.env.sleep(by)
+        await self.world.sleep(by)
         return await self.state()
 
     async def until(
@@ -152,8 +159,10 @@ class Life:
             state = await self.state()
             if is_reached(state):
                 return state
-            await self.world.env.sleep(step)
-        raise AssertionError(f"not reached: {await self.state()!r}")
+            await self.world.sleep(step)
+        state = await self.state()
+        owed = {o.id: (o.status.value, o.next and (o.next.at, o.next.because)) for o in state.obligations}
+        raise AssertionError(f"not reached: {state.status.value} at {state.latest}, {owed}, {state.attention}")
 
     async def command(self, name: str, command_id: str | None = None, **fields: Any) -> CommandResult:
         """Send a command as an update."""
@@ -175,7 +184,7 @@ class Life:
             found = await self.world.client.workflow_service.describe_workflow_execution(request)
             if found.workflow_execution_info.status != WorkflowExecutionStatus.RUNNING:
                 return
-            await self.world.env.sleep(timedelta(minutes=1))
+            await self.world.sleep(timedelta(minutes=1))
         raise AssertionError("the run does not end")
 
     async def charges(self) -> list[dict[str, Any]]:
@@ -193,7 +202,12 @@ class Life:
 
 @asynccontextmanager
 async def open_world(
-    env: WorkflowEnvironment, ledger_url: str, *, strict: bool = False, **account: Any
+    env: WorkflowEnvironment,
+    ledger_url: str,
+    *,
+    strict: bool = False,
+    wait_seconds: float = WAIT_FOR_RESULT,
+    **account: Any,
 ) -> AsyncIterator[World]:
     """Everything started, and ended afterwards."""
     async with (
@@ -223,7 +237,7 @@ async def open_world(
         }
         providers = {name: provider_for(found) for name, found in settings.items()}
         book, mandates = BookActivities(ledger), MandateActivities(ledger, providers)
-        charges = ChargeActivities(ledger, providers, settings)
+        charges = ChargeActivities(ledger, providers, settings, wait_seconds=wait_seconds)
         notices = NoticeActivities(ledger, settings, http)
         delivery = DeliveryActivities(ledger, settings, http)
         world = World(env, ledger, sandbox, mail)
