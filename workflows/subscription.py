@@ -123,15 +123,18 @@ class SubscriptionWorkflow(Shell):
             heard = self._heard.pop(0)
             for fact in facts_of(self._s, heard, self._now()):
                 self._apply(fact)
-        while self._commands:
-            await self._enqueue(self._commands[0])
-            self._commands.pop(0)
+        await self._take_in_commands()
         for key in [k for k, handle in self._sending.items() if handle.done()]:
             outcome = await self._outcome_of(self._sending.pop(key))
             self._conclude_notice(key, outcome)
         if self._is_cancel_requested:
             self._is_cancel_requested = False
             self._apply(facts.Queued(command=Cancel(command_id=f"ui-{workflow.info().run_id}")))
+
+    async def _take_in_commands(self) -> None:
+        while self._commands:
+            await self._enqueue(self._commands[0])
+            self._commands.pop(0)
 
     async def _enqueue(self, command: Command) -> None:
         """The ledger knows every command id for ever: a repeat gets its first result. SPEC 9."""
@@ -196,6 +199,8 @@ class SubscriptionWorkflow(Shell):
         if carry is not None and outcome.kind in (OutcomeKind.UNKNOWN, OutcomeKind.OUTAGE):
             # Perhaps nothing was admitted, and then nothing was carried; what was written stays as it is.
             await self._local(RECORD, carry, None)
+        # A cancel or pause that came while the charge was under way decides what a decline means. SPEC 8.
+        await self._take_in_commands()
         self._conclude(obligation.id, attempt.number, outcome, is_look_up=False)
 
     def _known_payments(self) -> tuple[str, ...]:

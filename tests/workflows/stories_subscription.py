@@ -183,9 +183,7 @@ async def canceled_restored_and_canceled_again(world: World) -> None:
 
 @walks("S active calendar_ended")
 async def the_calendar_ends(world: World) -> None:
-    anchor = (await world.now() + HOUR).replace(microsecond=0).isoformat()
-    schedule = {"anchor_at": anchor, "interval": "MONTH", "interval_count": 1, "total_cycles": 1}
-    life = await paid(world, schedule=schedule)
+    life = await paid(world, schedule={"total_cycles": 1})
     await is_(life, "canceled", step=A_MINUTE)
 
 
@@ -210,9 +208,7 @@ async def paused_twice(world: World) -> None:
 
 @walks("S paused calendar_ended")
 async def the_calendar_ends_in_a_pause(world: World) -> None:
-    anchor = (await world.now() + HOUR).replace(microsecond=0).isoformat()
-    schedule = {"anchor_at": anchor, "interval": "MONTH", "interval_count": 1, "total_cycles": 2}
-    life = await paid(world, schedule=schedule)
+    life = await paid(world, schedule={"total_cycles": 2})
     await done(life, "pause")
     await is_(life, "inactive", step=DAY)
 
@@ -226,9 +222,7 @@ async def the_mandate_ends_in_a_pause(world: World) -> None:
 
 
 async def committed(world: World, *outcomes: str) -> Life:
-    anchor = (await world.now() + HOUR).replace(microsecond=0).isoformat()
-    schedule = {"anchor_at": anchor, "interval": "MONTH", "interval_count": 1, "commitment_cycles": 2}
-    life = await world.begin("SUCCEEDED", *outcomes, schedule=schedule)
+    life = await world.begin("SUCCEEDED", *outcomes, schedule={"commitment_cycles": 2})
     await cycle_is(life, "succeeded")
     await done(life, "cancel", type="USER_REQUESTED_STOP_RENEWALS")
     return life
@@ -237,7 +231,7 @@ async def committed(world: World, *outcomes: str) -> Life:
 @walks("S canceled cycle_past_due", "S canceled no_cycle_owed")
 async def a_committed_cycle_is_collected_after_the_cancel(world: World) -> None:
     life = await committed(world, SOFT, "SUCCEEDED")
-    await cycle_is(life, "succeeded", id="2", step=DAY)
+    await cycle_is(life, "succeeded", cycle="2", step=DAY)
     assert (await life.state()).status is S.CANCELED
 
 

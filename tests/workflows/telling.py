@@ -80,14 +80,14 @@ async def is_(life: Life, status: str, *, step: timedelta = timedelta(hours=6), 
     return await life.until(lambda s: s.status is SubscriptionStatus(status), step=step, steps=steps)
 
 
-async def cycle_is(life: Life, status: str, *, step: timedelta = timedelta(minutes=20), id: str = "1") -> State:
+async def cycle_is(life: Life, status: str, *, step: timedelta = timedelta(minutes=20), cycle: str = "1") -> State:
     """Let time pass until the cycle stands there, between two attempts."""
     wanted = CycleStatus(status)
 
     def is_reached(state: State) -> bool:
-        if not state.has(id):
+        if not state.has(cycle):
             return False
-        found = state.obligation(id)
+        found = state.obligation(cycle)
         return found.status is wanted and found.in_flight is None
 
     return await life.until(is_reached, step=step)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from datetime import datetime
+from typing import NamedTuple
 
 import pytest
 
-from dunning.domain.state import Obligation
+from dunning.domain import tables
+from dunning.domain.state import State
 from dunning.domain.step import Applied, Step
 from dunning.domain.tables import (
     CYCLE_TABLE,
@@ -65,34 +69,47 @@ class Walked:
         return self.by(*self.by_subscription)
 
 
+class Ear(threading.local):
+    """Moves of the step that this thread takes: a step is taken in one go."""
+
+    def __init__(self) -> None:
+        self.moves: list[Row] = []
+
+
 @contextmanager
 def listening() -> Iterator[Walked]:
     """Hear every move of every step that counts.
 
-    The states are those before and after the real move, whatever the tables say. A step that is refused half way is
-    thrown away by `apply`, and its moves with it: only what `done` hands out is written down.
+    A step that is refused half way is thrown away by `apply`, and its moves with it: what a new step begins with is
+    nothing, and only what `done` hands out is written down.
     """
-    walked = Walked()
-    moves: dict[Step, list[Row]] = {}
-    move, turn, done = Step.move, Step.turn, Step.done
+    walked, ear = Walked(), Ear()
+    begin, done = Step.__init__, Step.done
 
-    def on_move(step: Step, obligation: Obligation, fact: CycleFact, **changes: Any) -> Obligation:
-        new = move(step, obligation, fact, **changes)
-        moves.setdefault(step, []).append(Row("C", obligation.status, fact, new.status))
-        return new
+    def on_cycle(status: CycleStatus, fact: CycleFact) -> CycleStatus:
+        target = tables.step_cycle(status, fact)
+        ear.moves.append(Row("C", status, fact, target))
+        return target
 
-    def on_turn(step: Step, fact: SubscriptionFact) -> None:
-        was = step.s.status
-        turn(step, fact)
-        moves.setdefault(step, []).append(Row("S", was, fact, step.s.status))
+    def on_subscription(status: SubscriptionStatus, fact: SubscriptionFact) -> SubscriptionStatus:
+        target = tables.step_subscription(status, fact)
+        ear.moves.append(Row("S", status, fact, target))
+        return target
+
+    def on_begin(step: Step, state: State, now: datetime) -> None:
+        ear.moves = []
+        begin(step, state, now)
 
     def on_done(step: Step) -> Applied:
         applied = done(step)
-        walked.by_subscription.setdefault(applied.state.id, set()).update(moves.pop(step, ()))
+        walked.by_subscription.setdefault(applied.state.id, set()).update(ear.moves)
         return applied
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Step, "move", on_move)
-        patch.setattr(Step, "turn", on_turn)
+        patch.setattr(Step, "__init__", on_begin)
         patch.setattr(Step, "done", on_done)
+        for module in [m for path, m in sys.modules.items() if path.startswith("dunning.domain.") and m is not tables]:
+            for name, heard in (("step_cycle", on_cycle), ("step_subscription", on_subscription)):
+                if hasattr(module, name):
+                    patch.setattr(module, name, heard)
         yield walked

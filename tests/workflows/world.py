@@ -86,8 +86,13 @@ class World:
             "customer": {**subscription_data()["customer"], "id": f"cust-{name}"},
             "payment_methods": [{"token": "pm_1", "authorized_at": anchor.isoformat()}],
             "provider_options": {"country": "ID", "product_id": "pdt_1", "subscription_id": reference},
-            "schedule": {"anchor_at": anchor.isoformat(), "interval": "MONTH", "interval_count": 1},
             **changes,
+            "schedule": {
+                "anchor_at": anchor.isoformat(),
+                "interval": "MONTH",
+                "interval_count": 1,
+                **changes.get("schedule", {}),
+            },
         }
         given = parse_subscription(subscription_data(**data))
         if given.payment_methods:
