@@ -61,6 +61,8 @@ class SubscriptionWorkflow(Shell):
             await self._live()
         if not self._is_over():
             workflow.continue_as_new(self._carried_over())
+        # A closed run is found by what it came to, also one that was opened again and never had to wait.
+        self._show(self._decide())
 
     async def _live(self) -> None:
         """Do what is due, wait for what is next."""
