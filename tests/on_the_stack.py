@@ -71,7 +71,8 @@ class House:
             "schedule": {"anchor_at": due.isoformat(), "interval": "MONTH", "interval_count": 1},
             **changes,
         }
-        given = parse_subscription(subscription_data(**data))
+        document = subscription_data(**data)
+        given = parse_subscription(document)
         customer = {
             "subscription_id": f"sub_{name}", "customer_id": f"cus_{name}", "payment_method_id": "pm_1",
             "currency": "IDR", "metadata": {"subscription": name}, "script": list(outcomes),
@@ -79,7 +80,7 @@ class House:
         (await self.sandbox.post("/_sandbox/subscriptions", json=customer)).raise_for_status()
         created = datetime.now(UTC)
         await self.dunning.start(given, now=created, is_test_clock=True)
-        return Life(self, given, due, created)
+        return Life(self, given, due, {**document, "created_at": created.isoformat()})
 
     async def listed(self, query: str) -> list[WorkflowExecution]:
         """The newest run of each subscription that Temporal's list finds, those continued as new left out."""
@@ -89,11 +90,11 @@ class House:
             found.setdefault(run.id, run)
         return list(found.values())
 
-    async def cli(self, *words: str) -> Any:
+    async def cli(self, *words: object) -> Any:
         """What `dunning WORDS --json` prints, run as a process of its own."""
         program = [sys.executable, "-c", "from dunning.cli import main; main()"]
         process = await asyncio.create_subprocess_exec(
-            *program, *words, "--json", env={**os.environ, **self.stack.env}, cwd=ROOT,
+            *program, *map(str, words), "--json", env={**os.environ, **self.stack.env}, cwd=ROOT,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         said, complained = await process.communicate()
@@ -102,14 +103,14 @@ class House:
 
 
 class Life:
-    """One subscription on the stack."""
+    """One subscription on the stack. `document` is the file that `preview` would read."""
 
-    def __init__(self, house: House, given: Subscription, due: datetime, created: datetime) -> None:
+    def __init__(self, house: House, given: Subscription, due: datetime, document: dict[str, Any]) -> None:
         self.house = house
         self.given = given
         self.name = given.id
         self.due = due
-        self.created = created
+        self.document = document
         self.clock = TestClock(house.dunning, ACCOUNT, given.id, sandbox=house.sandbox)
 
     @property

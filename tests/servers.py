@@ -80,14 +80,17 @@ async def time_skipping() -> AsyncIterator[WorkflowEnvironment]:
 
 
 @asynccontextmanager
-async def start_dev_server() -> AsyncIterator[WorkflowEnvironment]:
-    """The development server in memory, on a free port, without UI, with virtual clocks allowed."""
+async def start_dev_server(*settings: str) -> AsyncIterator[WorkflowEnvironment]:
+    """The development server in memory, on a free port, without UI, with virtual clocks allowed.
+
+    `settings` are more of the server's own, as `name=value`.
+    """
     from dunning.contract import SEARCH_ATTRIBUTES
 
     async with await WorkflowEnvironment.start_local(
         dev_server_existing_path=program("temporal"),
         dev_server_log_level="error",
-        dev_server_extra_args=["--dynamic-config-value", TIME_SKIPPING_FLAG],
+        dev_server_extra_args=[f"--dynamic-config-value={one}" for one in (TIME_SKIPPING_FLAG, *settings)],
         search_attributes=list(SEARCH_ATTRIBUTES),
         data_converter=pydantic_data_converter,
     ) as environment:

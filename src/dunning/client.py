@@ -175,9 +175,16 @@ class DunningClient:
         except WorkflowUpdateFailedError as failure:
             cause = failure.cause
             if isinstance(cause, ApplicationError) and cause.type == "refused":
-                return CommandResult(command_id=command.command_id, status="refused", reason=cause.message)
+                return await self._first_result(account, subscription, command, cause.message)
             raise
         return result
+
+    async def _first_result(self, account: str, subscription: str, command: Command, reason: str) -> CommandResult:
+        """A refusal, unless the command is a repeat: a run keeps the latest results only, the ledger keeps all."""
+        first = await self.ledger.result_of(
+            account, subscription, command_id=command.command_id, command=command.model_dump(mode="json")
+        )
+        return first or CommandResult(command_id=command.command_id, status="refused", reason=reason)
 
     async def show(self, account: str, subscription: str) -> StateReport:
         """The state as its run has it, and what it waits for; for a run that is over, its last state.

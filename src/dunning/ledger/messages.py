@@ -49,6 +49,17 @@ class Commands(Part):
         result = CommandResult.model_validate(row.result) if row.result is not None else None
         return Begun(is_new=False, result=result)
 
+    async def result_of(
+        self, account: str, subscription: str, *, command_id: str, command: dict[str, Any]
+    ) -> CommandResult | None:
+        """The final result of exactly this command, if it was carried out before; writes nothing."""
+        known = and_(commands.c.account == account, commands.c.command_id == command_id)
+        async with self._begin() as connection:
+            row = (await connection.execute(select(commands).where(known))).first()
+        if row is None or row.result is None or (row.subscription, row.command) != (subscription, command):
+            return None
+        return CommandResult.model_validate(row.result)
+
     async def command_result(self, account: str, command_id: str) -> CommandResult | None:
         """The final result of a command, if there is one."""
         known = and_(commands.c.account == account, commands.c.command_id == command_id)

@@ -75,7 +75,7 @@ async def test_a_late_payment_opens_the_run_again_by_its_webhook_and_it_closes_a
     assert (told.obligations, told.paid_until, told.attention) == (state.obligations, state.paid_until, state.attention)
     assert await keys(life) == {"1/1"}
     assert [c["status"] for c in await life.charges() if c["key"] is None] == ["succeeded"]
-    assert (await life.events())[-1] == "subscription.attention"
+    assert (await life.events()).count("subscription.attention") == 1
 
 
 async def test_the_list_shows_a_subscription_that_was_opened_again_as_it_is_now(house: House) -> None:
@@ -90,9 +90,7 @@ async def test_the_list_shows_a_subscription_that_was_opened_again_as_it_is_now(
 
     found = await until(lambda: house.listed(mine), lambda runs: [r.run_id for r in runs] == [second], "the new run")
     assert len(found) == 1
-    await until(
-        lambda: house.listed(f"{mine} AND DunningAttention = true"), bool, "the late payment asks for a person"
-    )
+    await until(lambda: house.listed(f"{mine} AND DunningAttention = true"), bool, "the late payment asks for a person")
     rows = {row["id"]: row for row in await house.cli("list", "--status", "inactive")}
     assert rows[life.name]["attention"] is True
     assert rows[life.name]["is_open"] is False
