@@ -140,10 +140,8 @@ async def test_commands_sent_while_cycles_close_on_the_moving_clock_are_each_car
 
 def callers_of(life: Life, number: int) -> list[list[Command]]:
     """What several callers want of one cycle, ids of their own; the amounts tell every charge from every other."""
-    return [
-        [Charge(command_id=f"{life.name}-{number}-od{n}", amount=1_000 * number + n) for n in range(2)],
-        *(
-            [SetPolicy(command_id=f"{life.name}-{number}-{caller}-{n}", grace_days=n) for n in range(3)]
-            for caller in range(3)
-        ),
+    policies: list[list[Command]] = [
+        [SetPolicy(command_id=f"{life.name}-{number}-{caller}-{n}", grace_days=n) for n in range(3)]
+        for caller in range(3)
     ]
+    return [[Charge(command_id=f"{life.name}-{number}-od{n}", amount=1_000 * number + n) for n in range(2)], *policies]

@@ -1,4 +1,4 @@
-"""What comes after the end: a closed run is opened again from the ledger's snapshot, and charges nothing. SPEC 8, 15."""
+"""After the end: a closed run is opened again from the ledger's snapshot, and charges nothing. SPEC 8, 15."""
 
 from __future__ import annotations
 
