@@ -40,7 +40,8 @@ def access(state: State, now: datetime) -> Access:
     if state.status is _S.PAST_DUE and cycle is not None:
         until = cycle.grace_ends_at or cycle.window_end
         if until is None or now < until or cycle.status in (CycleStatus.PENDING, CycleStatus.UNKNOWN):
-            return Access(is_granted=True, until=until, because="the unpaid cycle is within its grace")
+            lasts = "grace" if cycle.grace_ends_at is not None else "recovery window"
+            return Access(is_granted=True, until=until, because=f"the unpaid cycle is within its {lasts}")
     return Access(is_granted=False, until=None, because=f"{state.status.value}, and no paid period runs")
 
 

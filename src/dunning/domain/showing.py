@@ -95,7 +95,10 @@ def obligation_words(obligation: Obligation) -> str:
 
 
 def details(state: State, decision: Decision | None, now: datetime) -> str:
-    """The current details of a run, in Markdown."""
+    """The current details of a run, in Markdown.
+
+    One flat list: the Temporal UI shows the lines of a list in a list as one paragraph.
+    """
     granted = access(state, now)
     price = format_amount(state.terms.amount, state.terms.currency)
     lines = [
@@ -127,9 +130,8 @@ def _obligation_lines(state: State, obligation: Obligation) -> list[str]:
         code = attempt.outcome.raw_code if attempt.outcome is not None else None
         klass = attempt.outcome.klass if attempt.outcome is not None else None
         told = f" ({code}, {klass.value})" if code and klass is not None else ""
-        lines.append(
-            f"  - {attempt.number}. {attempt_words(state, attempt)}, {stamp(attempt.planned_at)}: {came_to}{told}"
-        )
+        what = f"**{obligation_words(obligation).capitalize()}, attempt {attempt.number}**"
+        lines.append(f"- {what}: {attempt_words(state, attempt)}, {stamp(attempt.planned_at)}: {came_to}{told}")
     return lines
 
 
