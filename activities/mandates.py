@@ -57,6 +57,12 @@ class MandateActivities:
             return MandateResult(fact=MandateNotCreated(because=str(failure), retry_at=retry_at))
         except ProviderRefused as failure:
             return MandateResult(fact=MandateNotCreated(because=str(failure)))
+        if mandate.status is MandateStatus.AUTHORIZED:
+            # Made of what the customer has given already: nobody has to complete anything.
+            authorized = MandateAuthorized(
+                at=request.business_at, reference=mandate.reference, method_token=mandate.method_token
+            )
+            return MandateResult(fact=authorized)
         created = MandateCreated(reference=mandate.reference or None, link=mandate.link, expires_at=mandate.expires_at)
         return MandateResult(fact=created)
 

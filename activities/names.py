@@ -70,7 +70,7 @@ class MandateInput(Value):
 class MandateResult(Value):
     """What came of it, as the fact to apply."""
 
-    fact: MandateCreated | MandateNotCreated = Field(discriminator="fact")
+    fact: MandateCreated | MandateNotCreated | MandateAuthorized = Field(discriminator="fact")
 
 
 class ReadMandateInput(Value):

@@ -231,7 +231,8 @@ def test_the_rules_of_the_chosen_provider_apply(field, change):
 @pytest.mark.parametrize(("currency", "unit_amount", "least"), [("THB", 1_999, "THB 20.00"), ("THB", 1, "THB 20.00")])
 def test_omise_has_a_least_amount_in_baht(currency, unit_amount, least):
     items = [{**ITEM, "unit_amount": unit_amount}]
-    (fault,) = refused(provider="omise", provider_options={}, currency=currency, items=items)
+    options = {"customer_id": "cust_1"}
+    (fault,) = refused(provider="omise", provider_options=options, currency=currency, items=items)
     assert (fault.field, fault.value) == ("items", unit_amount)
     assert least in fault.rule
 
@@ -240,6 +241,26 @@ def test_omise_without_a_method_is_refused_for_want_of_a_link():
     (fault,) = refused(provider="omise", provider_options={}, currency="THB", payment_methods=[])
     assert fault.field == "payment_methods"
     assert "omise" in fault.rule
+
+
+@pytest.mark.parametrize(
+    ("options", "methods", "field"),
+    [
+        ({}, [{"token": "card_1"}], "provider_options.customer_id"),
+        ({"customer_id": "cust_1", "card_token": "tokn_1"}, [{"token": "card_1"}], "provider_options.card_token"),
+        ({"customer_id": "cust_1", "schedule_id": "schd_1"}, [{"token": "card_1"}], "provider_options.schedule_id"),
+        ({"customer_id": "cust_1"}, [], "payment_methods"),
+    ],
+)
+def test_omise_needs_cards_of_a_customer_or_one_token(options, methods, field):
+    (fault,) = refused(provider="omise", provider_options=options, currency="THB", payment_methods=methods)
+    assert fault.field == field
+
+
+@pytest.mark.parametrize("options", [{"card_token": "tokn_1"}, {"card_token": "tokn_1", "customer_id": "cust_1"}])
+def test_omise_takes_a_token_in_place_of_a_method(options):
+    data = subscription_data(provider="omise", provider_options=options, currency="THB", payment_methods=[])
+    assert parse_subscription(data).adopted_reference is None
 
 
 def test_a_method_must_be_valid_at_the_instant_of_start():

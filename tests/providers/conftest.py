@@ -15,11 +15,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from dunning.providers.base import PaymentProvider
+from dunning.providers.base import Mandate, MandateRequest, PaymentProvider
 from dunning.providers.dodo import DodoProvider
 from dunning.sandbox import SandboxServer
 from dunning.sandbox.serving import serving
-from tests.providers.contract import Delivery, Row
+from tests.providers.contract import Delivery, Row, mandate_request
 
 SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"
 KEY = SecretStr("dodo_test_key")
@@ -76,6 +76,15 @@ class DodoRig:
 
     async def quiet(self) -> None:
         assert await self.sandbox.state.until_quiet(within=10)
+
+    def mandate_request(self, **changes: Any) -> MandateRequest:
+        return mandate_request(**changes)
+
+    async def authorise(self) -> Mandate:
+        made = await self.provider.create_mandate(self.mandate_request())
+        assert made.link is not None
+        await self.visit(made.link)
+        return made
 
     async def visit(self, link: str, *, approves: bool = True) -> None:
         answer = await self.control.post(link, data={"answer": "approve" if approves else "decline"})

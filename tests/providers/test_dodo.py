@@ -30,12 +30,12 @@ from dunning.sandbox.serving import serving
 from dunning.settings import AccountSettings
 from tests.builders import subscription
 from tests.providers.conftest import DodoRig
-from tests.providers.contract import AT, ProviderContract, asking, mandate_request, order
+from tests.providers.contract import AT, LinkContract, ProviderContract, asking, mandate_request, order
 
 KEY = SecretStr("dodo_test_key")
 
 
-class TestContract(ProviderContract):
+class TestContract(ProviderContract, LinkContract):
     """Everything that is asked of every adapter."""
 
 
@@ -302,6 +302,6 @@ class TestModes:
         await provider.aclose()
 
     def test_a_provider_without_an_adapter_is_named(self) -> None:
-        account = AccountSettings(provider="omise", mode="test", api_key=SecretStr("skey"), merchant_name="Demo")
-        with pytest.raises(ConfigurationError, match="omise"):
+        account = AccountSettings(provider="google_play", mode="test", api_key=SecretStr("k"), merchant_name="Demo")
+        with pytest.raises(ConfigurationError, match="google_play"):
             provider_for(account)

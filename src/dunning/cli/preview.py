@@ -22,12 +22,16 @@ from dunning.errors import Fault, InvalidInput
 from dunning.importing import Entry
 from dunning.intake import creation_warnings
 from dunning.providers.dodo_declines import DODO_DECLINES
+from dunning.providers.omise_declines import OMISE_DECLINES
 
 CYCLES = 12
 FOR_EVER = 1_000_000
 """Cycles, where `--until` alone limits the walk."""
 
-_TABLES: Mapping[Provider, DeclineTable] = {Provider.DODO: DODO_DECLINES}
+_TABLES: Mapping[Provider, DeclineTable] = {
+    Provider.DODO: DODO_DECLINES,
+    Provider.OMISE: OMISE_DECLINES,
+}
 
 
 def preview(

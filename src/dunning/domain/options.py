@@ -70,17 +70,27 @@ class XenditOptions(Value):
 
 
 class OmiseOptions(Value):
-    """Omise. `customer_id` is Omise's own id: who is charged; `schedule_id` adopts a schedule."""
+    """Omise.
+
+    Attributes:
+        customer_id: Omise's own id of who is charged; else a customer is made from `card_token`.
+        card_token: what Omise's script made of a card on the product's own page; good for one use.
+        schedule_id: adopts a schedule that runs there.
+    """
 
     provider: Literal["omise"] = "omise"
     customer_id: ProviderId | None = None
+    card_token: ProviderId | None = None
     schedule_id: ProviderId | None = None
     return_url: Url | None = None
 
     @property
     def adopted(self) -> str | None:
-        """The provider's id of what exists already."""
-        return self.schedule_id
+        """The provider's id of what exists already: a schedule, or the customer whose cards are charged.
+
+        With a token there is something to do first: the customer is chargeable once it is attached.
+        """
+        return None if self.card_token is not None else self.schedule_id or self.customer_id
 
 
 class GooglePlayOptions(Value):

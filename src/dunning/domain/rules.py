@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from dunning.domain.fields import BrokenRule
 from dunning.domain.limits import LIMITS, Limits
 from dunning.domain.money import format_amount
-from dunning.domain.options import DodoOptions
+from dunning.domain.options import DodoOptions, OmiseOptions
 from dunning.domain.terms import (
     Collection,
     FailedCycleAction,
@@ -271,7 +271,25 @@ def _first_price_is_meant(subscription: Subscription, options: DodoOptions) -> I
 def _the_provider_knows_who_pays(given: Given) -> Iterator[BrokenRule]:
     """Where no link lets the customer authorise, a token has to exist already."""
     subscription = given.subscription
-    needs_method = not given.limits.makes_mandate_links and given.limits.charges_methods
+    has_token = isinstance(subscription.provider_options, OmiseOptions) and subscription.provider_options.card_token
+    needs_method = not given.limits.makes_mandate_links and given.limits.charges_methods and not has_token
     if needs_method and not subscription.payment_methods:
         rule = f"must hold at least one: {subscription.provider.value} has no mandate link to complete"
         yield BrokenRule("payment_methods", rule, [])
+
+
+@_reads("provider", "collection", "provider_options", "payment_methods")
+def _omise_can_charge(given: Given) -> Iterator[BrokenRule]:
+    """Either cards of a customer who exists, or one token of which a card is made."""
+    subscription, options = given.subscription, given.subscription.provider_options
+    if not isinstance(options, OmiseOptions) or subscription.collection is not Collection.ENGINE:
+        return
+    if options.schedule_id is not None:
+        rule = "is a calendar that Omise runs: needs collection provider"
+        yield BrokenRule("provider_options.schedule_id", rule, options.schedule_id)
+    if subscription.payment_methods and options.card_token is not None:
+        rule = "must not be given together with payment_methods: it becomes the first of them"
+        yield BrokenRule("provider_options.card_token", rule, options.card_token)
+    elif subscription.payment_methods and options.customer_id is None:
+        rule = "must name the customer whom the payment methods belong to"
+        yield BrokenRule("provider_options.customer_id", rule, None)

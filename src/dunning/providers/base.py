@@ -193,6 +193,46 @@ class MethodChange(Value):
     payment: Payment | None = None
 
 
+class RefundStatus(StrEnum):
+    """The provider's truth about a refund."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    PENDING = "pending"
+
+
+class RefundRequest(Value):
+    """Give money back: all or part of one payment. `amount` is in minor units; the key is derived, as a charge's."""
+
+    payment_id: str
+    key: str
+    amount: int
+    currency: str
+    metadata: Mapping[str, str | int | bool] = Field(default_factory=dict)
+
+
+class Refund(Value):
+    """A refund as the provider tells it, translated. `amount` in minor units; `key` is ours, if it carries one."""
+
+    refund_id: str
+    payment_id: str | None
+    status: RefundStatus
+    key: str | None = None
+    amount: int
+    currency: str
+    created_at: datetime
+
+
+class RefundAnswer(Value):
+    """What one refund request told us; the kinds mean the same as a charge's, `PAYMENT` that there is a refund."""
+
+    kind: AnswerKind
+    refund: Refund | None = None
+    code: str | None = None
+    because: str = ""
+    retry_after_seconds: int | None = None
+
+
 class MessageKind(StrEnum):
     """What a provider's message is about."""
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dunning.errors import ConfigurationError
 from dunning.providers.base import PaymentProvider
 from dunning.providers.dodo import DodoProvider
+from dunning.providers.omise import OmiseProvider
 from dunning.settings import AccountSettings
 
 Factory = Callable[[AccountSettings], PaymentProvider]
@@ -16,7 +17,11 @@ def _dodo(account: AccountSettings) -> PaymentProvider:
     return DodoProvider(account.api_key, is_test=account.mode == "test", base_url=account.base_url)
 
 
-FACTORIES: Mapping[str, Factory] = {"dodo": _dodo}
+def _omise(account: AccountSettings) -> PaymentProvider:
+    return OmiseProvider(account.api_key, is_test=account.mode == "test", base_url=account.base_url)
+
+
+FACTORIES: Mapping[str, Factory] = {"dodo": _dodo, "omise": _omise}
 """Adding a provider is one adapter and one line here."""
 
 

@@ -55,7 +55,7 @@ class Customer:
 
 @dataclass
 class PaymentMethod:
-    """A stored payment method."""
+    """A stored payment method. `declines_as`: how a test card that never pays is declined."""
 
     payment_method_id: str
     last4: str = "4242"
@@ -63,6 +63,8 @@ class PaymentMethod:
     expiry_month: str = "06"
     expiry_year: str = "2032"
     last_used_at: datetime | None = None
+    created_at: datetime = field(default_factory=machine_now)
+    declines_as: str | None = None
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,9 @@ class Owed:
 
 @dataclass
 class Subscription:
-    """An on-demand subscription. `on_hold_after_failure`: whether a declined charge puts it on hold.
+    """An on-demand subscription, or what a provider has in its place: whom `provider` charges under this id.
+
+    `on_hold_after_failure`: whether a declined charge puts it on hold.
 
     `owed` names what declined charges left unpaid, by obligation: what a method update on hold collects.
     """
@@ -101,6 +105,8 @@ class Subscription:
     cancelled_at: datetime | None = None
     paused_at: datetime | None = None
     expires_at: datetime | None = None
+    provider: str = "dodo"
+    description: str | None = None
     owed: dict[str, Owed] = field(default_factory=dict)
 
     @property
@@ -136,6 +142,7 @@ class Payment:
     error_message: str | None = None
     retry_after_seconds: int | None = None
     payment_link: str | None = None
+    description: str | None = None
     checkout_session_id: str | None = None
     updated_at: datetime | None = None
 

@@ -53,6 +53,7 @@ def register(sandbox: Sandbox, body: RegisterSubscription) -> Subscription:
         on_demand=body.on_demand,
         mandate_limit=body.mandate_limit,
         on_hold_after_failure=body.on_hold_after_failure,
+        provider=body.provider,
     )
     sandbox.book.add_subscription(subscription)
     script = sandbox.bank.script_of(subscription)

@@ -49,6 +49,7 @@ class RegisterSubscription(Control):
     """A subscription that exists at the provider already.
 
     Attributes:
+        provider: whose it is; an Omise customer is registered under the customer's id.
         script: outcomes of its charges, in order; after them everything succeeds.
         dues: outcomes of charges that the provider makes by itself after a method update on hold.
         payment_method_id: the current method; `methods` are further ones that the customer has stored.
@@ -57,6 +58,7 @@ class RegisterSubscription(Control):
         on_hold_after_failure: whether a declined charge puts the subscription on hold.
     """
 
+    provider: Literal["dodo", "omise"] = "dodo"
     subscription_id: str = Field(min_length=1)
     customer_id: str | None = None
     payment_method_id: str | None = "pm_sandbox"
@@ -136,6 +138,8 @@ class Configure(Control):
 
     webhook_url: str | None = None
     webhook_secret: SecretStr | None = None
+    omise_webhook_url: str | None = None
+    omise_webhook_secret: SecretStr | None = None
     whatsapp_webhook_url: str | None = None
     whatsapp_app_secret: SecretStr | None = None
     whatsapp_statuses: list[Literal["sent", "delivered", "read", "failed"]] | None = None

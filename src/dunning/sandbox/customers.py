@@ -25,6 +25,7 @@ async def register(sandbox: httpx.AsyncClient, given: Subscription, script: Scri
     later = [str(action.with_["token"]) for action in script.do if "token" in action.with_]
     tokens = dict.fromkeys([*(method.token for method in given.payment_methods), *later])
     body = {
+        "provider": given.provider.value,
         "subscription_id": given.adopted_reference or f"sub_{given.id}",
         "customer_id": f"cus_{given.id}",
         "payment_method_id": given.payment_methods[0].token,

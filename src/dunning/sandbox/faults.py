@@ -13,7 +13,7 @@ from collections.abc import MutableMapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 FaultKind = Literal[
     "timeout_after_commit",
@@ -153,12 +153,28 @@ async def hold(receive: Receive, seconds: float, closing: asyncio.Event) -> None
         await asyncio.gather(*waits, return_exceptions=True)
 
 
-async def read_body(receive: Receive) -> None:
+async def read_body(receive: Receive) -> bytes:
     """Take the whole request in, so that a fault falls on a request that was surely sent."""
+    body = bytearray()
     while True:
         message = await receive()
+        body += message.get("body", b"")
         if message["type"] == "http.disconnect" or not message.get("more_body", False):
-            return
+            return bytes(body)
+
+
+def replaying(body: bytes, receive: Receive) -> Receive:
+    """A request that was read already, to be read again; after it whatever else comes in."""
+    is_told = False
+
+    async def again() -> Message:
+        nonlocal is_told
+        if is_told:
+            return await receive()
+        is_told = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again
 
 
 async def _departure(receive: Receive) -> None:

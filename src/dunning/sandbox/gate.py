@@ -1,9 +1,11 @@
-"""The door in front of both providers: faults, rate-limit headers, and the count of requests in flight."""
+"""The door in front of all providers: faults, rate-limit headers, and the count of requests in flight."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import parse_qs
 
 from fastapi.responses import JSONResponse
@@ -11,7 +13,17 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dunning.sandbox.errors import error_response
-from dunning.sandbox.faults import LAG, Fault, Target, classify, drop, hold, read_body, remember_connection
+from dunning.sandbox.faults import (
+    LAG,
+    Fault,
+    Target,
+    classify,
+    drop,
+    hold,
+    read_body,
+    remember_connection,
+    replaying,
+)
 from dunning.sandbox.whatsapp_errors import meta_error
 
 if TYPE_CHECKING:
@@ -19,6 +31,29 @@ if TYPE_CHECKING:
 
 HOLD_LAG_SECONDS = 3600.0
 DEFAULT_LIMIT = 40
+
+Refuse = Callable[[int], Response]
+
+
+class Face(Protocol):
+    """A provider under a path of its own: which requests are which, and how its refusals look."""
+
+    @property
+    def prefix(self) -> str:
+        """What its paths begin with."""
+        ...
+
+    def classify(self, method: str, path: str) -> tuple[Target, str | None]:
+        """The kind of a request, with the id in its path."""
+        ...
+
+    def reference_in(self, body: bytes) -> str | None:
+        """Whom a charge request is about, where its path does not say."""
+        ...
+
+    def refusal(self, status: int) -> Response:
+        """The answer of a fault, or of a rate limit."""
+        ...
 
 
 class RateWindow:
@@ -40,8 +75,9 @@ class RateWindow:
 class Gate:
     """ASGI middleware, the outermost one: it alone can spoil an answer or drop a connection."""
 
-    def __init__(self, app: ASGIApp, sandbox: Sandbox) -> None:
+    def __init__(self, app: ASGIApp, sandbox: Sandbox, faces: Sequence[Face] = ()) -> None:
         self._app = app
+        self._faces = faces
         self._sandbox = sandbox
         self._window = RateWindow()
 
@@ -51,20 +87,35 @@ class Gate:
             await self._app(scope, receive, send)
             return
         remember_connection(scope, send)
-        found = classify(scope["method"], scope["path"])
+        face = next((one for one in self._faces if scope["path"].startswith(f"{one.prefix}/")), None)
+        found = (face.classify if face else classify)(scope["method"], scope["path"])
         if found is None:
             await self._app(scope, receive, send)
             return
         target, path_id = found
+        if face is not None and target == "charge" and path_id is None:
+            body = await read_body(receive)
+            path_id, receive = face.reference_in(body), replaying(body, receive)
         names = self._names(target, path_id, scope)
         with self._sandbox.timers.busy(self._subject(names)):
             fault = self._sandbox.faults.take(target, names)
             if target == "whatsapp":
-                await self._pass(fault, target, scope, receive, send)
+                await self._pass(fault, partial(_refusal, target=target), scope, receive, send)
+            elif face is not None:
+                await self._limited(fault, face.refusal, scope, receive, send)
             else:
-                await self._metered(fault, target, scope, receive, send)
+                await self._metered(fault, partial(_refusal, target=target), scope, receive, send)
 
-    async def _metered(self, fault: Fault | None, target: Target, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _limited(self, fault: Fault | None, refuse: Refuse, scope: Scope, receive: Receive, send: Send) -> None:
+        """A provider that publishes no rates: a limit only where one was asked for, and no word about it."""
+        limit = self._sandbox.settings.rate_limit_per_second
+        is_within, _ = self._window.take(limit or DEFAULT_LIMIT)
+        if limit and not is_within:
+            await refuse(429)(scope, receive, send)
+            return
+        await self._pass(fault, refuse, scope, receive, send)
+
+    async def _metered(self, fault: Fault | None, refuse: Refuse, scope: Scope, receive: Receive, send: Send) -> None:
         refusing = self._sandbox.settings.rate_limit_per_second
         limit = refusing or DEFAULT_LIMIT
         is_within, left = self._window.take(limit)
@@ -80,9 +131,9 @@ class Gate:
             answer = error_response("TOO_MANY_REQUESTS", "Too many requests; nothing was done.")
             await answer(scope, receive, send_with_headers)
             return
-        await self._pass(fault, target, scope, receive, send_with_headers)
+        await self._pass(fault, refuse, scope, receive, send_with_headers)
 
-    async def _pass(self, fault: Fault | None, target: Target, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _pass(self, fault: Fault | None, refuse: Refuse, scope: Scope, receive: Receive, send: Send) -> None:
         if fault is None:
             await self._app(scope, receive, send)
         elif fault.kind == "slow":
@@ -93,12 +144,12 @@ class Gate:
             await self._app(scope, receive, send)
         elif fault.kind.endswith("_after_commit"):
             await self._app(scope, receive, _nowhere)
-            await self._spoil(fault, target, scope, receive, send)
+            await self._spoil(fault, refuse, scope, receive, send)
         else:
             await read_body(receive)
-            await self._spoil(fault, target, scope, receive, send)
+            await self._spoil(fault, refuse, scope, receive, send)
 
-    async def _spoil(self, fault: Fault, target: Target, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _spoil(self, fault: Fault, refuse: Refuse, scope: Scope, receive: Receive, send: Send) -> None:
         if fault.kind.startswith("timeout"):
             seconds = self._sandbox.settings.hold_seconds if fault.seconds is None else fault.seconds
             await hold(receive, seconds, self._sandbox.closing)
@@ -107,7 +158,7 @@ class Gate:
             await drop(scope, receive)
         else:
             status = int(fault.kind.removeprefix("http_").removesuffix("_after_commit"))
-            await _refusal(status, target)(scope, receive, send)
+            await refuse(status)(scope, receive, send)
 
     def _names(self, target: Target, path_id: str | None, scope: Scope) -> frozenset[str]:
         book = self._sandbox.book

@@ -35,6 +35,7 @@ class SandboxSettings(BaseSettings):
 
     Attributes:
         webhook_url, webhook_secret: where Dodo's webhooks go and the `whsec_` secret that signs them.
+        omise_webhook_url, omise_webhook_secret: where Omise's go and the base64 secret that signs them.
         whatsapp_webhook_url, whatsapp_app_secret: the same for WhatsApp statuses; nothing is sent without a
             URL.
         whatsapp_statuses: statuses that follow each accepted message, in order.
@@ -50,6 +51,8 @@ class SandboxSettings(BaseSettings):
 
     webhook_url: str | None = None
     webhook_secret: SecretStr | None = None
+    omise_webhook_url: str | None = None
+    omise_webhook_secret: SecretStr | None = None
     whatsapp_webhook_url: str | None = None
     whatsapp_app_secret: SecretStr | None = None
     whatsapp_statuses: tuple[Literal["sent", "delivered", "read", "failed"], ...] = ()

@@ -10,6 +10,8 @@ from dunning.sandbox.bank import Bank
 from dunning.sandbox.book import Book, Payment, Subscription
 from dunning.sandbox.faults import Faults
 from dunning.sandbox.mandates import Mandates
+from dunning.sandbox.omise_desk import PROVIDER as OMISE
+from dunning.sandbox.omise_desk import OmiseDesk
 from dunning.sandbox.scripts import Scripts
 from dunning.sandbox.settings import SandboxSettings, WebhookPolicy
 from dunning.sandbox.signing import dodo_event
@@ -32,6 +34,7 @@ class Sandbox:
         self.courier = Courier(lambda: self.settings, self.pulse)
         self.bank = Bank(self.book, self.scripts, self.timers, lambda: self.settings, self.emit)
         self.mandates = Mandates(self.book, self.bank, self.timers, self.emit)
+        self.omise = OmiseDesk(self.book, self.scripts, self.timers, self.courier, lambda: self.settings)
         self.whatsapp = WhatsAppBook()
         self.backend = BackendDouble()
 
@@ -57,6 +60,7 @@ class Sandbox:
         self.timers.cancel()
         await self.courier.stop()
         self.book.clear()
+        self.omise.clear()
         self.scripts.clear()
         self.faults.clear()
         self.whatsapp.clear()
@@ -70,5 +74,9 @@ class Sandbox:
         await self.courier.stop()
 
     def emit(self, event_type: str, about: Payment | Subscription) -> None:
-        """Send one of Dodo's events about a payment or a subscription."""
+        """Tell of a payment or a subscription in its provider's words."""
+        owner = about.subscription if isinstance(about, Payment) else about
+        if owner is not None and owner.provider == OMISE:
+            self.omise.emit(event_type, about)
+            return
         self.courier.send(dodo_event(event_type, about, self.settings))

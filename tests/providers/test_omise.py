@@ -1,0 +1,35 @@
+"""Omise's adapter: the contract of all adapters, and what is Omise's own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from dunning.sandbox import SandboxServer
+from tests.providers.conftest import Mailbox
+from tests.providers.contract import ProviderContract
+from tests.providers.omise_rig import SECRET, OmiseRig
+
+
+@pytest.fixture(scope="module")
+async def sandbox(mailbox: Mailbox) -> AsyncIterator[SandboxServer]:
+    async with SandboxServer.start(
+        omise_webhook_url=mailbox.url, omise_webhook_secret=SECRET, settle_seconds=0.005, hold_seconds=0.05
+    ) as server:
+        yield server
+
+
+@pytest.fixture
+async def rig(sandbox: SandboxServer, mailbox: Mailbox) -> AsyncIterator[OmiseRig]:
+    async with httpx.AsyncClient(base_url=sandbox.url, timeout=10) as control:
+        found = OmiseRig(sandbox, mailbox, control)
+        yield found
+        await found.provider.aclose()
+    await sandbox.state.reset()
+    mailbox.got.clear()
+
+
+class TestContract(ProviderContract):
+    """Everything that is asked of every adapter."""
