@@ -30,7 +30,8 @@ from dunning.sandbox.serving import serving
 from dunning.settings import AccountSettings
 from tests.builders import subscription
 from tests.providers.conftest import DodoRig
-from tests.providers.contract import AT, LinkContract, ProviderContract, asking, mandate_request, order
+from tests.providers.contract import AT, ProviderContract, asking, mandate_request, order
+from tests.providers.link_contract import LinkContract
 
 KEY = SecretStr("dodo_test_key")
 

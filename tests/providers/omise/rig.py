@@ -12,7 +12,7 @@ from dunning.domain.terms import Subscription
 from dunning.providers.base import Mandate, MandateRequest
 from dunning.providers.omise import OmiseProvider
 from dunning.sandbox import SandboxServer
-from tests.builders import subscription
+from tests.builders import subscription_data
 from tests.providers.conftest import Mailbox
 from tests.providers.contract import Delivery, Row, mandate_request
 
@@ -22,7 +22,9 @@ TOKEN = "tokn_test_1"
 
 
 def agreement(**options: Any) -> Subscription:
-    return subscription(id="ours-1", provider="omise", payment_methods=[], provider_options=options)
+    """Terms with these options alone, also such as the intake would refuse."""
+    data = subscription_data(id="ours-1", provider="omise", payment_methods=[], provider_options=options)
+    return Subscription.model_validate(data)
 
 
 class OmiseRig:

@@ -1,4 +1,4 @@
-"""Omise's adapter: the contract of all adapters, and what is Omise's own."""
+"""A sandbox that tells Omise's messages to the mailbox, and the rig over it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import pytest
 
 from dunning.sandbox import SandboxServer
 from tests.providers.conftest import Mailbox
-from tests.providers.contract import ProviderContract
-from tests.providers.omise_rig import SECRET, OmiseRig
+from tests.providers.omise.rig import SECRET, OmiseRig
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +28,3 @@ async def rig(sandbox: SandboxServer, mailbox: Mailbox) -> AsyncIterator[OmiseRi
         await found.provider.aclose()
     await sandbox.state.reset()
     mailbox.got.clear()
-
-
-class TestContract(ProviderContract):
-    """Everything that is asked of every adapter."""
