@@ -212,34 +212,34 @@ async def open_world(
     *,
     strict: bool = False,
     wait_seconds: float = WAIT_FOR_RESULT,
+    face: str = "",
     **account: Any,
 ) -> AsyncIterator[World]:
-    """Everything started, and ended afterwards."""
+    """Everything started, and ended afterwards. `face`: the path under which the sandbox speaks for the provider."""
     async with (
         SandboxServer.start(settle_seconds=0.0) as sandbox,
         MailCatcher.start() as mail,
         httpx.AsyncClient(timeout=10) as http,
     ):
         ledger = await Ledger.open(ledger_url)
-        settings = {
-            ACCOUNT: AccountSettings(
-                provider="dodo",
-                mode="test",
-                base_url=sandbox.url,
-                api_key=SecretStr("dodo_test_key"),
-                webhook_secrets=(SecretStr(SECRET),),
-                merchant_name="Kopi Club",
-                requests_per_second=1000,
-                max_in_flight=100,
-                whatsapp=WhatsAppSettings(
-                    base_url=sandbox.url, phone_number_id="106540352242922", token=SecretStr("wa-token")
-                ),
-                smtp=SmtpSettings(
-                    host=mail.smtp_host, port=mail.smtp_port, from_address="billing@example.com", tls="none"
-                ),
-                **account,
-            )
+        given: dict[str, Any] = {
+            "provider": "dodo",
+            "mode": "test",
+            "base_url": f"{sandbox.url}{face}",
+            "api_key": SecretStr("dodo_test_key"),
+            "webhook_secrets": (SecretStr(SECRET),),
+            "merchant_name": "Kopi Club",
+            "requests_per_second": 1000,
+            "max_in_flight": 100,
+            "whatsapp": WhatsAppSettings(
+                base_url=sandbox.url, phone_number_id="106540352242922", token=SecretStr("wa-token")
+            ),
+            "smtp": SmtpSettings(
+                host=mail.smtp_host, port=mail.smtp_port, from_address="billing@example.com", tls="none"
+            ),
+            **account,
         }
+        settings = {ACCOUNT: AccountSettings(**given)}
         providers = {name: provider_for(found) for name, found in settings.items()}
         book, mandates = BookActivities(ledger), MandateActivities(ledger, providers)
         charges = ChargeActivities(ledger, providers, settings, wait_seconds=wait_seconds)
