@@ -140,3 +140,13 @@ def test_the_environment_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     assert settings.gateway_port == 9001
     assert settings.account("shop").merchant_name == "Kopi"
+
+
+@pytest.mark.parametrize("secret", ["whsec_c2FuZGJveA==", "not base64!", ""])
+def test_an_omise_secret_of_another_form_is_refused_and_not_shown(tmp_path: Path, secret: str) -> None:
+    given = account(provider="omise", api_key="skey_test_k", webhook_secrets=[secret])
+    with pytest.raises(ConfigurationError, match="base64") as caught:
+        settings_of(tmp_path, given)
+    assert not secret or secret not in str(caught.value)
+    good = account(provider="omise", api_key="skey_test_k", webhook_secrets=["c2FuZGJveA=="])
+    assert len(settings_of(tmp_path, good).account("a0").webhook_secrets) == 1

@@ -130,6 +130,9 @@ class AccountSettings(_Part):
         if self.provider == "dodo":
             for secret in self.webhook_secrets:
                 _signing_secret(secret)
+        if self.provider == "omise":
+            for secret in self.webhook_secrets:
+                _base64_secret(secret)
         if (self.backend_url is None) != (self.backend_secret is None):
             raise ValueError("backend_url and backend_secret come together")
         return self
@@ -240,6 +243,17 @@ def _filled(node: Any, environment: Mapping[str, str]) -> Any:
     if isinstance(node, list):
         return [_filled(value, environment) for value in node]
     return node
+
+
+def _base64_secret(secret: SecretStr) -> SecretStr:
+    """Omise's form: plain base64. Another one would verify nothing."""
+    try:
+        is_one = bool(base64.b64decode(secret.get_secret_value(), validate=True))
+    except (binascii.Error, ValueError):
+        is_one = False
+    if not is_one:
+        raise ValueError("a webhook secret of this provider is base64, as its dashboard shows it")
+    return secret
 
 
 def _signing_secret(secret: SecretStr) -> SecretStr:

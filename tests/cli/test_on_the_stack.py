@@ -106,6 +106,19 @@ def test_a_subscription_is_moved_through_its_future_as_foretold(dunning: Run, st
     assert "payment.succeeded" in {e["type"] for e in read(dunning("events", "moved", "--json"))}
 
 
+def test_a_subscription_at_another_provider_is_recovered_as_foretold(dunning: Run) -> None:
+    file = ROOT / "examples" / "omise.yml"
+    assert read(dunning("start", file, "--test-clock", "--json"))[0]["status"] == "started"
+    assert (
+        read(dunning("clock", "advance", "omise-first", "1d", "--account", "omise", "--json"))["status"] == "past_due"
+    )
+    assert read(dunning("clock", "advance", "omise-first", "5d", "--account", "omise", "--json"))["status"] == "active"
+    attempts = read(dunning("attempts", "omise-first", "--account", "omise", "--json"))
+    foretold = read(dunning("preview", file, "--cycles", 1, "--json"))["cycles"][0]["attempts"]
+    assert [(a["number"], a["trigger"]) for a in attempts] == [(a["number"], a["trigger"]) for a in foretold]
+    assert len(attempts) == 2
+
+
 def test_commands_are_done_or_refused_and_an_id_gives_its_first_result(
     dunning: Run, started: Callable[[str], Path]
 ) -> None:

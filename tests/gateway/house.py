@@ -21,6 +21,7 @@ from dunning.gateway.dispatcher import Dispatcher
 from dunning.ledger import Ledger, Limits
 from dunning.ledger.models import ChargeInput, Claim
 from dunning.ledger.schema import inbox
+from dunning.providers.base import PaymentProvider
 from dunning.providers.dodo import DodoProvider
 from dunning.sandbox.serving import serving
 from tests.builders import subscription
@@ -141,13 +142,13 @@ def agreement(status: str, kind: str | None = None, **changes: Any) -> bytes:
 
 
 @asynccontextmanager
-async def open_house(url: str) -> AsyncIterator[House]:
+async def open_house(url: str, provider: PaymentProvider | None = None, secret: str = SECRET) -> AsyncIterator[House]:
     """The gateway without its loop: tests say when the inbox is drained."""
     ledger = await Ledger.open(url)
     box = PostBox()
     dispatcher = Dispatcher(ledger, box.signal)
-    provider = DodoProvider(SecretStr("dodo_test_key"), is_test=True, base_url="http://127.0.0.1:9")
-    doors = {name: Door(provider, (SECRET,)) for name in ("demo", "other")}
+    provider = provider or DodoProvider(SecretStr("dodo_test_key"), is_test=True, base_url="http://127.0.0.1:9")
+    doors = {name: Door(provider, (secret,)) for name in ("demo", "other")}
 
     async def is_temporal_well() -> bool:
         return not box.is_away
