@@ -26,8 +26,8 @@ pytestmark = pytest.mark.server
 @pytest.fixture
 async def world(temporal_env: WorkflowEnvironment, ledger_url: str) -> AsyncIterator[World]:
     """The account is Omise's, the rest of the world the same."""
-    key = SecretStr("skey_test_key")
-    async with open_world(temporal_env, ledger_url, face="/omise", provider="omise", api_key=key) as opened:
+    account = {"provider": "omise", "api_key": SecretStr("skey_test_key"), "webhook_secrets": ()}
+    async with open_world(temporal_env, ledger_url, face="/omise", **account) as opened:
         yield opened
 
 

@@ -9,6 +9,7 @@ the attempt key in its metadata. A decline comes as HTTP 200.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
@@ -53,8 +54,6 @@ from dunning.providers.omise_wire import (
 )
 
 CLOCK_SKEW = timedelta(minutes=5)
-LATEST = timedelta(hours=1)
-"""A charge that Omise made later than this after we sent it is not credible: our call ends after seconds."""
 _RANK = {PaymentStatus.SUCCEEDED: 0, PaymentStatus.PENDING: 1, PaymentStatus.FAILED: 2}
 
 CAPABILITIES = Capabilities(
@@ -243,17 +242,21 @@ class OmiseProvider:
         return LookUp(is_certain=True, payment=payment_of(wire, otherwise=query.since))
 
     async def _find_in_list(self, query: PaymentQuery) -> LookUp:
-        """Charges in the order of their making, so that new ones only ever come behind what was read."""
+        """Charges in the order of their making, so that new ones only ever come behind what was read.
+
+        There is no upper bound: nothing promises that a charge is made soon after its request.
+        """
         period = {"from": wire_instant(query.since - CLOCK_SKEW), "order": "chronological"}
-        if not query.accept_keyless:
-            period["to"] = wire_instant(query.since + LATEST)
         ours: set[str] = set()
         keyless: set[str] = set()
-        async for row in self._client.rows("/charges", WireCharge, **period):
-            if row.key == query.key:
-                ours.add(row.id)
-            elif query.accept_keyless and _may_be(row, query):
-                keyless.add(row.id)
+        async with aclosing(self._client.rows("/charges", WireCharge, **period)) as rows:
+            async for row in rows:
+                if row.key == query.key:
+                    ours.add(row.id)
+                elif query.accept_keyless and _may_be(row, query):
+                    keyless.add(row.id)
+                if row.key == query.key and row.is_paid:
+                    break  # nothing that follows could say more
         # A list may be older than the charge itself.
         found = [await self._charge(one, query.business_at) for one in sorted(ours or keyless)]
         payments = [payment_of(wire, otherwise=query.since) for wire in found]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -72,7 +72,7 @@ class OmiseClient:
         """Change something, once."""
         return await self._http.call(method, path, json_body=body)
 
-    async def rows(self, path: str, model: type[W], **query: str | int) -> AsyncIterator[W]:
+    async def rows(self, path: str, model: type[W], **query: str | int) -> AsyncGenerator[W, None]:
         """Everything in a list, which must come to its end.
 
         Raises:

@@ -124,6 +124,11 @@ class WireCharge(Wire):
         """Our attempt key, if we sent this charge."""
         return text_in(self.metadata, KEY)
 
+    @property
+    def is_paid(self) -> bool:
+        """Whether the money was collected."""
+        return _PAYMENT_STATUS.get(self.status or "") is PaymentStatus.SUCCEEDED
+
     def costs(self, amount: int, currency: str) -> bool:
         """Whether it collects this price."""
         return (self.amount, self.currency.upper()) == (amount, currency)

@@ -148,6 +148,13 @@ class TestCharges:
         assert found is not None
         assert found.payment_id == late
 
+    async def test_a_charge_made_long_after_its_request_is_found(self, rig: OmiseRig) -> None:
+        reference = await rig.agree()
+        await rig.provider.charge(order(reference))
+        found = await rig.provider.find_payment(asking(reference, since=datetime.now(UTC) - timedelta(days=9)))
+        assert found.payment is not None
+        assert found.payment.status is PaymentStatus.SUCCEEDED
+
     async def test_the_card_that_the_attempt_names_is_charged_whatever_the_default(self, rig: OmiseRig) -> None:
         reference = await rig.agree()
         answer = await rig.provider.charge(order(reference, method_token="pm_new"))
