@@ -201,6 +201,8 @@ GOOD = [
     {"provider": "xendit", "collection": "provider", "provider_options": ..., "failed_cycle_action": "RESUME"},
     {"provider": "xendit", "collection": "provider", "provider_options": {}, "on_hard_decline": "FAIL_CYCLE"},
     {"provider": "omise", "provider_options": {"customer_id": "cust_1"}, "currency": "THB"},
+    {"provider": "omise", "provider_options": {"card_token": "tokn_1"}, "payment_methods": []},
+    {"provider": "omise", "provider_options": {"card_token": "t", "customer_id": "c"}, "payment_methods": []},
     {"provider": "google_play", "collection": "provider", "provider_options": {}, "payment_methods": []},
 ]
 
@@ -255,12 +257,6 @@ def test_omise_without_a_method_is_refused_for_want_of_a_link():
 def test_omise_needs_cards_of_a_customer_or_one_token(options, methods, field):
     (fault,) = refused(provider="omise", provider_options=options, currency="THB", payment_methods=methods)
     assert fault.field == field
-
-
-@pytest.mark.parametrize("options", [{"card_token": "tokn_1"}, {"card_token": "tokn_1", "customer_id": "cust_1"}])
-def test_omise_takes_a_token_in_place_of_a_method(options):
-    data = subscription_data(provider="omise", provider_options=options, currency="THB", payment_methods=[])
-    assert parse_subscription(data).adopted_reference is None
 
 
 def test_a_method_must_be_valid_at_the_instant_of_start():

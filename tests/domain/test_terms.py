@@ -251,6 +251,7 @@ class TestSmallThings:
         [
             (Provider.XENDIT, {"plan_id": "repl_1"}),
             (Provider.OMISE, {"schedule_id": "schd_1"}),
+            (Provider.OMISE, {"customer_id": "cust_1"}),
             (Provider.GOOGLE_PLAY, {"purchase_token": "tok"}),
         ],
     )
