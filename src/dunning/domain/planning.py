@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from dunning.domain.attempts import BASE_TRIGGERS, COUNTED_TRIGGERS, Attempt, OutcomeKind, Trigger
 from dunning.domain.ladder import (
+    NO_SPREAD,
     Base,
     PlannedRung,
     effective_base,
@@ -62,7 +63,8 @@ class Plan(NamedTuple):
 
 def spread(state: State) -> timedelta:
     """How much later every instant of this subscription is. SPEC 6."""
-    return spread_of(state.id, state.terms.retry.spread_seconds)
+    seconds = state.terms.retry.spread_seconds
+    return spread_of(state.id, seconds) if seconds else NO_SPREAD
 
 
 def effective_at(attempt: Attempt) -> datetime:
