@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from pydantic import Field
 
-from dunning.domain.base import Value
+from dunning.domain.base import Known, Value
 
 LATE = timedelta(hours=12)
 """An attempt that ran so late is the base by its actual time."""
@@ -41,7 +41,7 @@ class Rung(Value):
     days: int = Field(ge=1)
 
 
-class PlannedRung(NamedTuple):
+class PlannedRung(Known):
     """A rung with its instant, and why then. `not_before`: the attempt itself never starts before it."""
 
     index: int
@@ -165,13 +165,13 @@ def remaining_plan(
 
     Rungs up to the base's day are left out. An advised wait moves the first rung; later ones keep their gaps.
     """
-    plan: list[PlannedRung] = []
     clock = clock_of(anchor)
+    plan: list[PlannedRung] = []
     for rung in rungs:
         if rung.days <= base.days:
             continue
         planned = rung_instant(base, rung.days, clock, not_before=not_before, others=others, spread=spread)
-        plan.append(PlannedRung(rung.index, rung.days, planned.at, planned.because, planned.not_before))
+        plan.append(PlannedRung(index=rung.index, days=rung.days, **planned._asdict()))
         base = Base(planned.at, planned.at, rung.days)
     return tuple(plan)
 

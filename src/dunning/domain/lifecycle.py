@@ -238,7 +238,7 @@ def fail(step: Step, because: str) -> None:
 
 def is_stop_waiting(state: State, obligation: Obligation) -> bool:
     """Whether a queued cancel or pause waits for this obligation's charge to settle. SPEC 8."""
-    if not any([isinstance(c, Cancel | Pause) for c in state.queue]):
+    if not state.queue or not any(isinstance(c, Cancel | Pause) for c in state.queue):
         return False
     committed = state.terms.schedule.commitment_cycles or 0
     return obligation.number is None or obligation.number > committed

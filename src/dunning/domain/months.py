@@ -6,7 +6,7 @@ The proleptic Gregorian calendar, nothing else: no zone, no clock.
 from __future__ import annotations
 
 from bisect import bisect_right
-from calendar import isleap, mdays
+from calendar import isleap
 from datetime import date, timedelta
 from functools import lru_cache
 from math import gcd
@@ -15,6 +15,8 @@ FAR = 4000
 """Years beyond this end a calendar; no date library reaches much further."""
 
 ORDINALS = ("first", "second", "third", "fourth", "last")
+
+_LENGTHS = (0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 _ROUND = 4800
 """After so many months (400 years) the lengths of months repeat."""
@@ -30,7 +32,7 @@ def later_month(day: date, months: int) -> date:
 
 def _length(year: int, month: int) -> int:
     """How many days the month (1 to 12) has."""
-    return 29 if month == 2 and isleap(year) else mdays[month]
+    return 29 if month == 2 and isleap(year) else _LENGTHS[month]
 
 
 def weekday_of_month(month: date, ordinal: str, weekday: int) -> date:

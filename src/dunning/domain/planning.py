@@ -142,13 +142,14 @@ def next_rung(state: State, obligation: Obligation, now: datetime, method: Metho
         return Plan(next=None)
     ahead = _ahead(state, obligation, base)
     window = _window(state, obligation, ahead)
+    kept = {rung.index for rung in window.kept}
     dropped: list[DroppedRung] = []
     for rung in ahead:
         if rung.index in obligation.gone:
             continue
         # The first rung ahead is counted from the base already; a later one, once those before it are dropped.
         planned = rung if rung is ahead[0] else _from_base(state, obligation, base, rung)
-        if planned.at >= now and any([rung.index == kept.index for kept in window.kept]):
+        if planned.at >= now and rung.index in kept:
             next_attempt = _ladder_attempt(obligation, planned, method)
             return Plan(next=next_attempt, dropped=tuple(dropped), window=window)
         because = "its instant passed while waiting" if planned.at < now else _why_outside(window, rung)
@@ -166,7 +167,7 @@ def _from_base(state: State, obligation: Obligation, base: Attempt, rung: Planne
         others=_others(obligation, base),
         spread=spread(state),
     )
-    return rung._replace(at=planned.at, because=planned.because, not_before=planned.not_before)
+    return rung.but(**planned._asdict())
 
 
 def _why_outside(window: Window, rung: PlannedRung) -> str:
@@ -235,7 +236,7 @@ def _window(state: State, obligation: Obligation, ahead: tuple[PlannedRung, ...]
 
 def _ran(obligation: Obligation) -> list[PlannedRung]:
     return [
-        PlannedRung(attempt.rung, attempt.rung_days, attempt.planned_at, attempt.because)
+        PlannedRung(index=attempt.rung, days=attempt.rung_days, at=attempt.planned_at, because=attempt.because)
         for attempt in obligation.attempts
         if attempt.rung is not None and attempt.retry_of is None and attempt.trigger is Trigger.LADDER
     ]

@@ -140,7 +140,7 @@ class Walk:
         self.state = applied.state
         for notice in applied.notices:
             self._notices[notice.key] = notice
-        if len(self.state.obligations) > 4 and any([o.status not in OPEN_CYCLE for o in self.state.obligations]):
+        if len(self.state.obligations) > 4 and any(not o.is_open for o in self.state.obligations):
             self._forget()
         return applied
 

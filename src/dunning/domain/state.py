@@ -228,7 +228,7 @@ class State(Known):
 
     def has(self, obligation_id: str) -> bool:
         """Whether the state holds this obligation."""
-        return any([o.id == obligation_id for o in self.obligations])
+        return any(o.id == obligation_id for o in reversed(self.obligations))
 
     def method(self, token: str | None) -> MethodState | None:
         """The method with this token."""
