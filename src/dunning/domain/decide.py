@@ -60,6 +60,12 @@ TIME_FACTS = frozenset(
 )
 """Decisions that need nothing from the world: the interpreter just applies `TimeCame`."""
 
+_BEGINNING = frozenset({SubscriptionStatus.REQUIRES_ACTION, SubscriptionStatus.ACTIVATING})
+"""Not active yet: the calendar does not run."""
+
+_SKIPPING = frozenset({SubscriptionStatus.PAUSED, SubscriptionStatus.ON_HOLD})
+"""No new cycle opens: those that fall due are skipped."""
+
 
 class Decision(NamedTuple):
     """The next thing to do. `because` is for operators; `summary` is short enough for a timer in the UI."""
@@ -174,13 +180,6 @@ def _clearing(obligation: Obligation) -> Iterator[Decision]:
 
 UNCLEAR_FLAG = "the outcome of an attempt has been unclear for an hour"
 WINDOW_FLAG = "the recovery window is over while a charge is on its way"
-
-
-_BEGINNING = frozenset({SubscriptionStatus.REQUIRES_ACTION, SubscriptionStatus.ACTIVATING})
-"""Not active yet: the calendar does not run."""
-
-_SKIPPING = frozenset({SubscriptionStatus.PAUSED, SubscriptionStatus.ON_HOLD})
-"""No new cycle opens: those that fall due are skipped."""
 
 
 def _cycles(state: State) -> Iterator[Decision]:

@@ -171,8 +171,9 @@ def remaining_plan(
         if rung.days <= base.days:
             continue
         planned = rung_instant(base, rung.days, clock, not_before=not_before, others=others, spread=spread)
-        plan.append(PlannedRung(index=rung.index, days=rung.days, **planned._asdict()))
-        base = Base(planned.at, planned.at, rung.days)
+        at, because, moved_to = planned
+        plan.append(PlannedRung(index=rung.index, days=rung.days, at=at, because=because, not_before=moved_to))
+        base = Base(at, at, rung.days)
     return tuple(plan)
 
 

@@ -167,7 +167,7 @@ def _from_base(state: State, obligation: Obligation, base: Attempt, rung: Planne
         others=_others(obligation, base),
         spread=spread(state),
     )
-    return rung.but(**planned._asdict())
+    return rung.but(at=planned.at, because=planned.because, not_before=planned.not_before)
 
 
 def _why_outside(window: Window, rung: PlannedRung) -> str:
