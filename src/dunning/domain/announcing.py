@@ -34,7 +34,7 @@ UPCOMING_BEFORE_LONG_CYCLES = timedelta(days=7)
 LEAD = timedelta(hours=1)
 """A notice that a charge waits for is handed over this much before the last moment that would do."""
 
-AHEAD = (Occasion.RETRY_REMINDER, Occasion.CARD_EXPIRING, Occasion.UPCOMING_CHARGE)
+AHEAD = frozenset({Occasion.RETRY_REMINDER, Occasion.CARD_EXPIRING, Occasion.UPCOMING_CHARGE})
 
 
 class _Wanted(NamedTuple):
@@ -50,7 +50,7 @@ class _Wanted(NamedTuple):
 
 def refresh(step: Step) -> None:
     """Bring the notices that look ahead in line with the state."""
-    if not any(occasion in step.s.terms.notifications for occasion in AHEAD):
+    if AHEAD.isdisjoint(step.s.terms.notifications):
         return
     wanted = {one.key: one for one in _wanted(step.s)}
     for notice in step.s.notices:

@@ -51,16 +51,20 @@ def tell_stopped(step: Step, obligation: Obligation | None, because: str) -> Non
 
 def tell_created(step: Step) -> bool:
     """The subscription came to life; true when the customer hears of it."""
-    due = announcing.next_due(step.s)
-    facts: Facts = {} if due is None else {"next_due_at": due.isoformat()}
-    return _plan(step, Occasion.CREATED, None, "the subscription is active", facts)
+    if not _channels(step, Occasion.CREATED):
+        return False
+    return _plan(step, Occasion.CREATED, None, "the subscription is active", _next_due(step))
 
 
 def tell_succeeded(step: Step, obligation: Obligation) -> None:
     """Paid at the first try: a receipt."""
+    if _channels(step, Occasion.SUCCEEDED):
+        _plan(step, Occasion.SUCCEEDED, obligation, "the payment arrived", _next_due(step))
+
+
+def _next_due(step: Step) -> Facts:
     due = announcing.next_due(step.s)
-    facts: Facts = {} if due is None else {"next_due_at": due.isoformat()}
-    _plan(step, Occasion.SUCCEEDED, obligation, "the payment arrived", facts)
+    return {} if due is None else {"next_due_at": due.isoformat()}
 
 
 def tell_on_hold(step: Step, obligation: Obligation) -> None:
