@@ -93,3 +93,9 @@ def test_nothing_is_given_up_and_no_cycle_opens_while_the_outcome_is_unclear() -
         else:
             state = apply(state, facts.TimeCame(what=decision.do.value, obligation="1"), decision.at).state
     assert state.next_number == 2
+
+
+def test_that_an_attempt_never_arrived_is_remembered_with_its_obligation() -> None:
+    state = concluded(charged(OutcomeKind.UNKNOWN), OutcomeKind.ABSENT, DUE + timedelta(hours=25), is_look_up=True)
+
+    assert state.obligation("1").flagged[-1] == "an attempt never reached the provider and is made again"

@@ -248,6 +248,7 @@ def _again(step: Step, obligation: Obligation, attempt: Attempt, fact: CycleFact
 def _absent(step: Step, obligation: Obligation, attempt: Attempt, outcome: Outcome) -> None:
     """Proved absent: closed without a rung; tried again at the first anchored instant. SPEC 13."""
     step.attend("an attempt never reached the provider and is made again", obligation)
+    obligation = step.s.obligation(obligation.id)
     at = step.now
     anchor = obligation.anchor or obligation.due_at
     anchored = at.replace(hour=anchor.hour, minute=anchor.minute, second=anchor.second, microsecond=0)
