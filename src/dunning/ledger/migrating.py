@@ -21,7 +21,8 @@ _LOCK = 7_305_022_119
 """One migration at a time over all processes: an advisory lock of this number."""
 
 
-def _config() -> Config:
+def migrations_config() -> Config:
+    """Alembic's settings: where the migrations are."""
     config = Config()
     config.set_main_option("script_location", str(_HERE))
     return config
@@ -55,7 +56,7 @@ async def migrate(url: str) -> None:
 
 
 def _upgrade(connection: Connection) -> None:
-    config = _config()
+    config = migrations_config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
 
@@ -68,4 +69,4 @@ async def is_current(url: str) -> bool:
             found: Any = await connection.run_sync(lambda c: MigrationContext.configure(c).get_current_revision())
     finally:
         await engine.dispose()
-    return bool(found == ScriptDirectory.from_config(_config()).get_current_head())
+    return bool(found == ScriptDirectory.from_config(migrations_config()).get_current_head())
