@@ -18,6 +18,7 @@ from dunning.errors import (
     InvalidInput,
     LedgerError,
     NotFound,
+    ProviderError,
     StackError,
 )
 
@@ -33,6 +34,7 @@ _CODES: tuple[tuple[type[DunningError], int], ...] = (
     (Conflict, REFUSED),
     (NotFound, NOT_FOUND),
     (LedgerError, UNREACHABLE),
+    (ProviderError, UNREACHABLE),
     (StackError, UNREACHABLE),
 )
 

@@ -18,6 +18,7 @@ from pydantic import Field
 from dunning.domain.base import Value
 from dunning.domain.declines import DeclineTable
 from dunning.domain.terms import Contacts, Terms
+from dunning.errors import ProviderError
 
 
 class Resend(StrEnum):
@@ -260,7 +261,7 @@ class ProviderMessage(Value):
     dispute_is_open: bool = False
 
 
-class WebhookRefused(Exception):
+class WebhookRefused(ProviderError):
     """The message is not the provider's, is too old, or cannot be read. Nothing took effect."""
 
 
@@ -312,7 +313,7 @@ class PaymentProvider(Protocol):
         ...
 
 
-class ProviderUnavailable(Exception):
+class ProviderUnavailable(ProviderError):
     """The provider could not be asked, or said to come back; nothing changed. `retry_after_seconds` if it told."""
 
     def __init__(self, because: str, retry_after_seconds: int | None = None) -> None:
@@ -320,7 +321,7 @@ class ProviderUnavailable(Exception):
         self.retry_after_seconds = retry_after_seconds
 
 
-class ProviderRefused(Exception):
+class ProviderRefused(ProviderError):
     """The provider understood the request and refused it; asking again is useless."""
 
     def __init__(self, code: str, because: str, detail: Mapping[str, Any] | None = None) -> None:
