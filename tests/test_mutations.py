@@ -23,6 +23,7 @@ TESTS = (
     "tests/ledger/test_claims.py::test_of_two_different_settlements_at_one_moment_one_is_recorded_and_both_return_it",
     "tests/ledger/test_limits.py::test_an_account_has_so_many_charges_in_flight_and_no_more",
     "tests/charging/test_charging.py::test_a_charge_whose_answer_is_lost_is_unknown_and_found_by_look_up",
+    "tests/charging/test_stalled.py::test_who_wakes_after_its_attempt_was_closed_as_absent_adds_no_second_charge",
 )
 
 
@@ -55,6 +56,13 @@ MUTATIONS = (
         "            attempts.c.lease_until > func.clock_timestamp(),\n        )\n        sent =",
         '            attempts.c.status == "started",\n        )\n        sent =',
         ("test_an_owner_whose_lease_ended_sends_nothing",),
+    ),
+    Mutation(
+        "the lease is not checked where the bytes leave",
+        "providers/http.py",
+        "and is_leaving and not still_holds():",
+        "and is_leaving and not True:",
+        ("test_who_wakes_after_its_attempt_was_closed_as_absent_adds_no_second_charge",),
     ),
     Mutation(
         "an attempt's row is not locked",

@@ -16,6 +16,7 @@ from dunning.domain.attempts import Outcome, OutcomeKind, Trigger
 from dunning.errors import Conflict
 from dunning.ledger import ClaimLost, Ledger, Limits, Resending
 from dunning.ledger.models import ChargeInput, Claim, LookUpInput, StoredAttempt
+from dunning.providers import sending
 from dunning.providers.base import (
     AnswerKind,
     ChargeAnswer,
@@ -73,6 +74,7 @@ class Charging:
         Raises:
             Conflict: the same key was used for another amount, currency, method or trigger.
         """
+        asked_at = sending.now()
         try:
             admission = await self._ledger.admit(request, owner=owner, limits=self._limits, resending=self._resending())
         except Conflict as conflict:
@@ -83,7 +85,8 @@ class Charging:
             return _outage(request.business_at, f"the ledger cannot be reached: {type(failure).__name__}")
         if admission.claim is None:
             return admission.outcome or _outage(request.business_at, "the ledger gave no answer")
-        return await self._send(request, admission.claim)
+        with sending.sending_until(asked_at + admission.claim.lease_seconds):
+            return await self._send(request, admission.claim)
 
     def _resending(self) -> Resending:
         known = self._provider.capabilities

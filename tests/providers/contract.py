@@ -28,6 +28,7 @@ from dunning.providers.base import (
     ProviderUnavailable,
     WebhookRefused,
 )
+from dunning.providers.sending import now, sending_until
 from tests.builders import subscription
 
 AT = datetime(2026, 3, 5, 13, 10, tzinfo=UTC)
@@ -158,11 +159,8 @@ class ProviderContract:
         assert by_key.payment is not None
         assert by_key.payment.status is PaymentStatus.SUCCEEDED
         assert by_key.payment.payment_id == answer.payment.payment_id
-        assert (by_key.payment.key, by_key.payment.amount, by_key.payment.currency) == (
-            "at_1",
-            100_000,
-            "IDR",
-        )
+        found = by_key.payment
+        assert (found.key, found.amount, found.currency) == ("at_1", 100_000, "IDR")
 
     async def test_key_instants_and_ids_travel_with_the_charge(self, rig: Rig) -> None:
         reference = await rig.agree()
@@ -217,6 +215,12 @@ class ProviderContract:
         assert (soon.payment.status, late.payment.status) == (PaymentStatus.PENDING, PaymentStatus.SUCCEEDED)
 
     # --- what is certain ----------------------------------------------------------------------------
+
+    async def test_a_charge_whose_lease_has_ended_is_not_sent_and_that_is_certain(self, rig: Rig) -> None:
+        with sending_until(now()):
+            answer = await rig.provider.charge(order(await rig.agree()))
+        assert answer.kind is AnswerKind.OUTAGE
+        assert await rig.book() == []
 
     async def test_where_nobody_listens_nothing_was_charged(self, rig: Rig) -> None:
         answer = await rig.unreachable().charge(order("sub_x"))

@@ -15,11 +15,12 @@ from dunning.providers.base import ProviderRefused, ProviderUnavailable, Webhook
 
 
 def errors_of_providers() -> set[type[Exception]]:
-    """Every exception that a module of `dunning.providers` defines."""
+    """Every exception that a module of `dunning.providers` defines for others."""
     found: set[type[Exception]] = set()
     for module in pkgutil.walk_packages(dunning.providers.__path__, "dunning.providers."):
-        for _, one in inspect.getmembers(importlib.import_module(module.name), inspect.isclass):
-            if issubclass(one, Exception) and one.__module__.startswith("dunning.providers."):
+        for name, one in inspect.getmembers(importlib.import_module(module.name), inspect.isclass):
+            is_theirs = one.__module__.startswith("dunning.providers.") and not name.startswith("_")
+            if is_theirs and issubclass(one, Exception):
                 found.add(one)
     return found
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from dunning.providers import http
+from dunning.providers import http, sending
 from dunning.providers.http import HttpCaller, retry_after
 
 pytestmark = pytest.mark.server
@@ -30,6 +30,19 @@ async def server(talk: Talk) -> AsyncIterator[HttpCaller]:
     async with listening:
         yield caller
         await caller.aclose()
+
+
+class Ear:
+    """Hears every byte that arrives, and answers a whole request."""
+
+    def __init__(self) -> None:
+        self.heard = b""
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while piece := await reader.read(65_536):
+            self.heard += piece
+            if self.heard.endswith(b"}") or b"content-length" not in self.heard:
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
 
 
 def saying(answer: bytes) -> Talk:
@@ -130,3 +143,59 @@ async def test_a_redirect_is_not_followed() -> None:
 )
 def test_retry_after_is_read_as_seconds_or_as_a_date(said: str, seconds: int | None) -> None:
     assert retry_after({"retry-after": said}, datetime(2026, 3, 5, 13, 10, tzinfo=UTC)) == seconds
+
+
+# --- a lease that ends on the way --------------------------------------------------------------------
+
+
+def times(monkeypatch: pytest.MonkeyPatch, *instants: float) -> None:
+    """The holder's clock shows these instants, one for each look at it, then the last for ever."""
+    left = list(instants)
+    monkeypatch.setattr(sending, "now", lambda: left.pop(0) if len(left) > 1 else left[0])
+
+
+async def test_a_request_whose_lease_has_ended_leaves_no_byte(monkeypatch: pytest.MonkeyPatch) -> None:
+    ear = Ear()
+    times(monkeypatch, 90.0)
+    async with server(ear) as caller:
+        with sending.sending_until(90.0):
+            reply = await caller.call("POST", "/x", json_body={"a": 1})
+    assert (reply.is_ok, reply.is_unsent) == (False, True)
+    assert "lease" in reply.because
+    assert ear.heard == b""
+
+
+async def test_a_lease_that_ends_between_head_and_body_keeps_the_body_back_and_is_unclear(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ear = Ear()
+    times(monkeypatch, 89.0, 90.0)
+    async with server(ear) as caller:
+        with sending.sending_until(90.0):
+            reply = await caller.call("POST", "/x", json_body={"amount": 100_000})
+    assert (reply.is_ok, reply.is_unsent) == (False, False)
+    assert b"100000" not in ear.heard
+
+
+async def test_a_connection_that_stayed_open_is_held_back_too_and_serves_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    ear = Ear()
+    times(monkeypatch, 0.0, 0.0, 90.0, 0.0)
+    async with server(ear) as caller:
+        with sending.sending_until(90.0):
+            assert (await caller.call("POST", "/x", json_body={"n": "first"})).is_ok
+            assert (await caller.call("POST", "/x", json_body={"n": "second"})).is_unsent
+            assert (await caller.call("POST", "/x", json_body={"n": "third"})).is_ok
+    assert [word for word in (b"first", b"second", b"third") if word in ear.heard] == [b"first", b"third"]
+
+
+async def test_a_question_and_a_request_without_a_lease_are_never_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    times(monkeypatch, 1e9)
+    async with server(Ear()) as caller:
+        with sending.sending_until(90.0):
+            assert (await caller.call("GET", "/x")).is_ok
+        assert (await caller.call("POST", "/x", json_body={})).is_ok
+
+
+def test_the_holders_clock_is_never_set_back() -> None:
+    looks = [sending.now() for _ in range(100)]
+    assert looks == sorted(looks)

@@ -345,7 +345,7 @@ async def _claim(
     }
     upsert = insert(attempts).values(key=attempt.key, **values)
     await connection.execute(upsert.on_conflict_do_update(index_elements=["key"], set_=values))
-    return Claim(key=attempt.key, owner=owner, epoch=epoch)
+    return Claim(key=attempt.key, owner=owner, epoch=epoch, lease_seconds=LEASE.total_seconds())
 
 
 def _stored(row: Row[Any]) -> StoredAttempt:

@@ -122,11 +122,15 @@ class StoredAttempt(Value):
 
 
 class Claim(Value):
-    """The right to send one attempt: valid while owner, epoch and lease hold."""
+    """The right to send one attempt: valid while owner, epoch and lease hold.
+
+    `lease_seconds` count from the moment the database gave it: later than the asking, by every clock.
+    """
 
     key: str
     owner: str
     epoch: int
+    lease_seconds: float
 
 
 class Admission(Value):

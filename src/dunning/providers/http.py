@@ -16,6 +16,8 @@ from typing import Any
 
 import httpx
 
+from dunning.providers.sending import still_holds
+
 CONNECT_SECONDS = 5.0
 CALL_SECONDS = 15.0
 
@@ -56,14 +58,27 @@ class Reply:
         return value if isinstance(value, str) and value else None
 
 
-class _FirstByte:
-    """Notes whether the transport began to write the request."""
+class _LeaseEnded(Exception):
+    """The lease of the attempt ended before the request left."""
 
-    def __init__(self) -> None:
+
+class _FirstByte:
+    """Notes whether the transport began to write the request, and lets none begin after the lease. SPEC 13.
+
+    Head and body are two writes, and no provider acts on a head alone: a lease that ends between them still holds
+    the request back. But then bytes have left, so it counts as unclear.
+    """
+
+    def __init__(self, *, is_guarded: bool) -> None:
         self.has_begun = False
+        self._is_guarded = is_guarded
 
     async def __call__(self, event: str, info: Mapping[str, Any]) -> None:
-        if event.endswith("send_request_headers.started"):
+        is_head = event.endswith("send_request_headers.started")
+        is_leaving = is_head or event.endswith("send_request_body.started")
+        if self._is_guarded and is_leaving and not still_holds():
+            raise _LeaseEnded
+        if is_head:
             self.has_begun = True
 
 
@@ -91,8 +106,11 @@ class HttpCaller:
         query: Mapping[str, str | int] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
-        """Send once. Never raises for anything that the network or the provider does."""
-        first = _FirstByte()
+        """Send once. Never raises for anything that the network or the provider does.
+
+        What is no question (`GET`) leaves only while the attempt's lease holds (`sending_until`).
+        """
+        first = _FirstByte(is_guarded=method != "GET")
         try:
             async with asyncio.timeout(CALL_SECONDS):
                 response = await self._http.request(
@@ -101,6 +119,9 @@ class HttpCaller:
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, TimeoutError, ValueError) as error:
             is_unsent = not first.has_begun and isinstance(error, _BEFORE_THE_FIRST_BYTE)
             return Reply(is_unsent=is_unsent, because=_say(error))
+        except _LeaseEnded:
+            because = "the lease of this attempt ended before the request left"
+            return Reply(is_unsent=not first.has_begun, because=because)
         return Reply(
             status=response.status_code,
             body=_parsed(response.content),
