@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import dodopayments
 import pytest
 
 from .conftest import WEBHOOK_SECRET, Receiver, Shop
 
-dodopayments = pytest.importorskip("dodopayments", reason="the provider's SDK is not installed")
 pytestmark = [pytest.mark.server, pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")]
 
 
