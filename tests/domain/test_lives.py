@@ -257,6 +257,91 @@ class TestLife:
         assert planned(life, "2") == ["04-15T13:10:00"]
         assert planned(life, "3") == ["05-15T13:10:00"]
 
+    def test_a_deferral_made_while_past_due_outlives_the_hold_and_its_recovery(self):
+        life = live(
+            SOFT,
+            SOFT,
+            "SUCCEEDED",
+            grace_days=3,
+            hold_days=30,
+            do=[
+                {"at": "2026-03-06T00:00:00Z", "action": "defer", "with": {"days": 40}},
+                {"at": "2026-03-07T00:00:00Z", "action": "defer", "with": {"days": 5}},
+            ],
+            cycles=3,
+        )
+
+        # told: 04-05 + 45 = 05-20. Recovered on 03-15: a month later is 04-15, + 45 = 05-30, then monthly from there
+        assert planned(life, "2") == ["05-30T13:10:00"]
+        assert planned(life, "3") == ["06-30T13:10:00"]
+        first = next(o for o in life.obligations if o.id == "1")
+        assert first.period_end == at("2026-05-30T13:10")
+
+    def test_a_deferral_is_used_up_by_the_cycle_that_it_moved(self):
+        schedule = {"anchor_at": "2026-03-05T13:10:00Z", "interval": "MONTH", "interval_count": 1}
+        life = live(
+            "SUCCEEDED",
+            SOFT,
+            SOFT,
+            "SUCCEEDED",
+            grace_days=1,
+            hold_days=20,
+            schedule=schedule,
+            do=[{"at": "2026-03-20T00:00:00Z", "action": "defer", "with": {"days": 10}}],
+            cycles=3,
+        )
+
+        # cycle 2: 04-05 + 10 = 04-15, rungs 04-18 and 04-25; recovered in hold on 04-25: 05-25, nothing added again
+        assert planned(life, "2") == ["04-15T13:10:00", "04-18T13:10:00", "04-25T13:10:00"]
+        assert planned(life, "3") == ["05-25T13:10:00"]
+
+    def test_listed_days_too_keep_a_deferral_through_a_recovery_in_hold(self):
+        schedule = {
+            "anchor_at": "2026-03-05T13:10:00Z",
+            "interval": "MONTH",
+            "interval_count": 1,
+            "on": {"days_of_month": [5]},
+        }
+        life = live(
+            SOFT,
+            SOFT,
+            "SUCCEEDED",
+            grace_days=3,
+            hold_days=30,
+            schedule=schedule,
+            do=[{"at": "2026-03-06T00:00:00Z", "action": "defer", "with": {"days": 4}}],
+            cycles=3,
+        )
+
+        # recovered on 03-15: the next listed day is 04-05, + 4 = 04-09; only that instant moves
+        assert planned(life, "2") == ["04-09T13:10:00"]
+        assert planned(life, "3") == ["05-05T13:10:00"]
+
+    def test_a_deferral_gives_no_access_that_was_not_paid_for(self):
+        life = live(
+            "SUCCEEDED",
+            SOFT,
+            SOFT,
+            SOFT,
+            SOFT,
+            failed_cycle_action="RESUME",
+            do=[
+                {"at": "2026-04-06T00:00:00Z", "action": "defer", "with": {"days": 60}},
+                {"at": "2026-04-28T00:00:00Z", "action": "cancel"},
+            ],
+            cycles=3,
+        )
+
+        # cycle 1 is paid to 04-05; cycle 2 was deferred past while unpaid, given up on 04-22, and never paid
+        assert life.state.paid_until == at("2026-04-05T13:10")
+        assert not access(life.state, at("2026-04-29T00:00")).is_granted
+
+    def test_a_deferral_in_a_paid_period_stretches_it(self):
+        life = live(do=[{"at": "2026-03-20T00:00:00Z", "action": "defer", "with": {"days": 10}}], cycles=1)
+
+        # paid on 03-05 for a month, 04-05 + 10
+        assert life.state.paid_until == at("2026-04-15T13:10")
+
     def test_quiet_hours_move_a_failure_notice_to_the_morning(self):
         customer = {"id": "c", "email": "a@example.com", "time_zone": "Asia/Jakarta", "opt_in": {"EMAIL": True}}
         anchor = "2026-03-05T15:30:00Z"  # 22:30 in Jakarta

@@ -112,13 +112,22 @@ def _defer(step: Step, command: Defer) -> dict[str, str]:
     calendar = step.s.calendar
     if calendar is None:
         return {}
-    number = step.s.next_number
-    step.set(calendar=calendar.deferred(number, command.days))
-    due = calendar.deferred(number, command.days).due(number)
-    if step.s.paid_until is not None:
-        step.set(paid_until=max(step.s.paid_until, due))
+    number, shift = step.s.next_number, planning.spread(step.s)
+    was, calendar = calendar.due(number) + shift, calendar.deferred(number, command.days)
+    due = calendar.due(number) + shift
+    step.set(calendar=calendar, deferred_days=step.s.deferred_days + command.days)
+    _stretch_period(step, was, due)
     step.emit(EventType.DEFERRED, days=command.days, next_due_at=due.isoformat())
     return {"next_due_at": due.isoformat()}
+
+
+def _stretch_period(step: Step, was: datetime, due: datetime) -> None:
+    """The period before a deferred cycle ends with it, whether it is paid already or still owed."""
+    owed = step.s.open_cycle
+    if owed is not None:
+        step.put(owed, period_end=due)
+    if step.s.paid_until is not None and step.s.paid_until >= was:
+        step.set(paid_until=max(step.s.paid_until, due))
 
 
 def _charge(step: Step, command: Charge) -> dict[str, str]:

@@ -80,7 +80,7 @@ def new_cycle(step: Step) -> Obligation:
         period_end=period_end + shift,
     )
     step.put(obligation)
-    step.set(next_number=number + 1, skips=tuple(n for n in state.skips if n > number))
+    step.set(next_number=number + 1, deferred_days=0, skips=tuple(n for n in state.skips if n > number))
     return obligation
 
 
@@ -130,10 +130,14 @@ def _tell_paid(step: Step, obligation: Obligation, *, had_failed: bool) -> None:
 
 
 def _reanchor(step: Step, paid_at: datetime) -> None:
-    """Paid in hold: the calendar starts again at the recovery. SPEC 8."""
-    calendar = step.s.calendar
+    """Paid in hold: the calendar starts again at the recovery. SPEC 8.
+
+    A deferral of the next cycle still counts: nobody is charged sooner than the answer to the command said.
+    """
+    calendar, number, days = step.s.calendar, step.s.next_number, step.s.deferred_days
     if calendar is not None:
-        step.set(calendar=calendar.reanchored(step.s.next_number, paid_at))
+        again = calendar.reanchored(number, paid_at)
+        step.set(calendar=again.deferred(number, days) if days else again)
 
 
 def _settle_status(step: Step, was: SubscriptionStatus) -> None:

@@ -171,6 +171,7 @@ class State(Known):
     Attributes:
         current: the method that automatic attempts are planned on.
         attached: the method that the provider has as its current one, as far as we know.
+        deferred_days: by how many days in all the next cycle was put off (`defer`); its calendar holds them already.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -197,6 +198,7 @@ class State(Known):
     attached: str | None = None
     calendar: Calendar | None = None
     next_number: int = 1
+    deferred_days: int = 0
     skips: tuple[int, ...] = ()
     obligations: tuple[Obligation, ...] = ()
     notices: tuple[PlannedNotice, ...] = ()
