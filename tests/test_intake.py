@@ -62,22 +62,14 @@ ONE_RULE = [
     ("provider_options.colour", {"provider_options": options(colour="red")}),
     ("provider_options.provider", {"provider_options": {"provider": "xendit"}}),
     ("provider_options.subscription_id", {"provider_options": LINK}),
-    ("provider_options.first_price", {"provider_options": options(mandate_only=False)}),
+    ("provider_options.mandate_only", {"provider_options": options(mandate_only=False)}),
+    ("provider_options.first_price", {"provider_options": options(first_price=5000)}),
     (
         "provider_options.mandate_only",
-        {"provider_options": options(first_price=5000), "immediate_action": "FULL_AMOUNT"},
-    ),
-    (
-        "provider_options.first_price",
-        {"provider_options": {**LINK, "mandate_only": False, "first_price": 5000}, "payment_methods": []},
-    ),
-    (
-        "provider_options.first_price",
         {
-            "provider_options": {**LINK, "mandate_only": False, "first_price": 49},
+            "provider_options": {**LINK, "mandate_only": False},
             "payment_methods": [],
             "immediate_action": "FULL_AMOUNT",
-            "currency": "USD",
         },
     ),
     ("payment_methods", {"payment_methods": []}),
@@ -176,11 +168,7 @@ GOOD = [
         "customer": {"id": "c"},
         "notifications": {},
     },
-    {
-        "provider_options": {**LINK, "mandate_only": False, "first_price": 5000},
-        "payment_methods": [],
-        "immediate_action": "FULL_AMOUNT",
-    },
+    {"provider_options": {**LINK, "mandate_only": True}, "payment_methods": [], "immediate_action": "FULL_AMOUNT"},
     {"items": [ITEM, *({**ITEM, "product_id": f"a{n}", "role": "addon"} for n in range(49))], "currency": "JPY"},
     {"items": [{**ITEM, "unit_amount": 50}], "currency": "USD"},
     {"schedule": schedule(end_at="2026-03-05T13:10:00Z")},
@@ -205,6 +193,16 @@ GOOD = [
     {"provider": "omise", "provider_options": {"card_token": "t", "customer_id": "c"}, "payment_methods": []},
     {"provider": "google_play", "collection": "provider", "provider_options": {}, "payment_methods": []},
 ]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "change"),
+    [("mandate_only", False, {"mandate_only": False}), ("first_price", 5, {"first_price": 5})],
+)
+def test_a_price_on_the_mandate_is_refused_and_told_what_to_do_instead(field, value, change):
+    (fault,) = refused(provider_options={**LINK, **change}, payment_methods=[], immediate_action="FULL_AMOUNT")
+    assert (fault.field, fault.value) == (f"provider_options.{field}", value)
+    assert "the engine charges the first cycle itself" in fault.rule
 
 
 @pytest.mark.parametrize("change", GOOD)

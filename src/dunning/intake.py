@@ -70,9 +70,6 @@ def creation_warnings(subscription: Subscription) -> list[str]:
     if subscription.retry.attempts_allowed > 4:
         count = subscription.retry.attempts_allowed
         warnings.append(f"retry.max_attempts: {count} attempts are more than the usual 4; networks may fine them")
-    options = subscription.dodo_options
-    if options is not None and not options.mandate_only:
-        warnings.append("provider_options.first_price: nothing is charged with the mandate yet; FULL_AMOUNT is")
     contacts = subscription.contacts()
     for occasion, channels in subscription.notifications.items():
         for channel in channels:

@@ -12,7 +12,7 @@ from dunning.domain.attempts import OutcomeKind
 from dunning.domain.declines import DeclineClass
 from dunning.providers.base import MandateStatus, MessageKind, Payment, PaymentStatus, WebhookRefused
 from dunning.providers.dodo_declines import DODO_DECLINES
-from dunning.providers.dodo_wire import FIRST_KEY, KEY, WirePayment, message_of, payment_of
+from dunning.providers.dodo_wire import KEY, WirePayment, message_of, payment_of
 from dunning.providers.outcomes import outcome_of
 
 NOW = datetime(2026, 3, 5, 13, 10, tzinfo=UTC)
@@ -122,9 +122,6 @@ def test_a_method_update_of_an_ended_subscription_tells_the_end() -> None:
         ({"metadata": {KEY: "at_1"}, "charge_type": "on_demand"}, "at_1"),
         ({"metadata": {KEY: 7}}, None),
         ({"metadata": {KEY: ""}}, None),
-        ({"metadata": {FIRST_KEY: "at_1"}, "charge_type": "new"}, "at_1"),
-        ({"metadata": {FIRST_KEY: "at_1"}, "charge_type": "on_demand"}, None),
-        ({"metadata": {FIRST_KEY: "at_1"}, "charge_type": "renewal"}, None),
         ({"metadata": {KEY: "at_1"}, "is_update_payment_method": True}, None),
     ],
 )

@@ -11,10 +11,7 @@ from dunning.domain.fields import MAX_AMOUNT
 from dunning.domain.money import EXPONENTS, NO_SMALL_UNITS
 
 OWN_METADATA = frozenset({"dunning_key", "retry_attempt", "planned_at", "business_at", "subscription", "obligation"})
-"""Keys that every charge carries besides the backend's own."""
-
-RESERVED_METADATA = OWN_METADATA | {"dunning_first_key"}
-"""Keys that a backend must not use: look-ups rely on them."""
+"""Keys that every charge carries besides the backend's own, which must not use them: look-ups rely on them."""
 
 INT32 = 2_147_483_647
 
@@ -39,7 +36,7 @@ class Limits(Value):
     metadata_because: str = ""
     metadata_key: int = 40
     metadata_value: int = 500
-    reserved_keys: frozenset[str] = RESERVED_METADATA
+    reserved_keys: frozenset[str] = OWN_METADATA
     is_in_major_units: bool = False
     makes_mandate_links: bool = False
     charges_methods: bool = True

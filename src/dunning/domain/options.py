@@ -26,7 +26,8 @@ class DodoOptions(Value):
         product_id: the product under which a new mandate is created; default: the base item's.
         subscription_id: Dodo's own id of a mandate that exists already and is to be adopted.
         customer_id: Dodo's own id of the customer, if known; else one is made from the e-mail address.
-        mandate_only: the mandate charges nothing; False asks for `first_price` (minor units) with it.
+        mandate_only, first_price: Dodo's own way to take the first price on the page of the mandate. Known only so
+            that they are refused with the reason: it is the engine that charges, also the first time.
         use_subscriptions_endpoint: create the mandate by the older way instead of a checkout.
     """
 

@@ -18,7 +18,6 @@ from dunning.domain.options import DodoOptions, OmiseOptions
 from dunning.domain.terms import (
     Collection,
     FailedCycleAction,
-    ImmediateAction,
     Occasion,
     OnHardDecline,
     Role,
@@ -181,14 +180,6 @@ def _the_provider_takes_the_amount(given: Given) -> Iterator[BrokenRule]:
     yield from amount_faults(given.limits, given.subscription.amount, currency, "items")
 
 
-@_reads("provider", "currency", "provider_options")
-def _the_provider_takes_the_first_price(given: Given) -> Iterator[BrokenRule]:
-    options = given.subscription.dodo_options
-    if options is not None and options.first_price is not None:
-        field = "provider_options.first_price"
-        yield from amount_faults(given.limits, options.first_price, given.subscription.currency, field)
-
-
 def amount_faults(limits: Limits, amount: int, currency: str, field: str) -> Iterator[BrokenRule]:
     """What is wrong with an amount (minor units) at a provider."""
     least = limits.least(currency)
@@ -227,7 +218,7 @@ def _the_provider_can_follow_the_calendar(given: Given) -> Iterator[BrokenRule]:
         yield BrokenRule("schedule.on", "is not something that this provider's calendar can follow", "given")
 
 
-@_reads("provider", "provider_options", "payment_methods", "customer.email", "immediate_action")
+@_reads("provider", "provider_options", "payment_methods", "customer.email")
 def _dodo_can_charge(given: Given) -> Iterator[BrokenRule]:
     options = given.subscription.dodo_options
     if options is None:
@@ -238,7 +229,7 @@ def _dodo_can_charge(given: Given) -> Iterator[BrokenRule]:
             yield BrokenRule("provider_options.subscription_id", rule, None)
     else:
         yield from _dodo_can_make_a_link(given.subscription, options)
-    yield from _first_price_is_meant(given.subscription, options)
+    yield from _the_mandate_charges_nothing(options)
 
 
 def _dodo_can_make_a_link(subscription: Subscription, options: DodoOptions) -> Iterator[BrokenRule]:
@@ -250,21 +241,15 @@ def _dodo_can_make_a_link(subscription: Subscription, options: DodoOptions) -> I
         yield BrokenRule("customer.email", rule, None)
 
 
-def _first_price_is_meant(subscription: Subscription, options: DodoOptions) -> Iterator[BrokenRule]:
-    if options.mandate_only is (options.first_price is None):
-        if options.first_price is not None and subscription.payment_methods:
-            rule = "is charged with a new mandate, and this one exists already"
-            yield BrokenRule("provider_options.first_price", rule, options.first_price)
-        if options.first_price is not None and subscription.immediate_action is not ImmediateAction.FULL_AMOUNT:
-            rule = "is the first payment: needs immediate_action FULL_AMOUNT"
-            yield BrokenRule("provider_options.first_price", rule, options.first_price)
-        return
-    if options.mandate_only:
-        rule = "must be false when a first_price is charged with the mandate"
-        yield BrokenRule("provider_options.mandate_only", rule, True)
-    else:
-        rule = "must be given when mandate_only is false"
-        yield BrokenRule("provider_options.first_price", rule, None)
+CHARGED_BY_US = "the engine charges the first cycle itself, once the mandate stands (immediate_action FULL_AMOUNT)"
+
+
+def _the_mandate_charges_nothing(options: DodoOptions) -> Iterator[BrokenRule]:
+    """A price on the mandate's page is charged when the customer likes, as often as pages are open. SPEC 13."""
+    if not options.mandate_only:
+        yield BrokenRule("provider_options.mandate_only", f"must be true: {CHARGED_BY_US}", False)
+    if options.first_price is not None:
+        yield BrokenRule("provider_options.first_price", f"must be left out: {CHARGED_BY_US}", options.first_price)
 
 
 @_reads("provider", "provider_options", "payment_methods")

@@ -154,14 +154,12 @@ class LookUp(Value):
 
 
 class MandateRequest(Value):
-    """Ask for an authorisation to charge without the customer present."""
+    """Ask for an authorisation to charge without the customer present. It charges nothing itself. SPEC 13."""
 
     subscription: str
     account: str
     terms: Terms
     contacts: Contacts
-    first_price: int | None = None
-    first_key: str | None = None
     business_at: datetime
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from dunning.domain.options import DodoOptions
 from dunning.domain.terms import Address
 from dunning.providers.base import ChargeRequest, MandateRequest, ProviderRefused
-from dunning.providers.dodo_wire import FIRST_KEY, KEY, SUBSCRIPTION
+from dunning.providers.dodo_wire import KEY, SUBSCRIPTION
 
 
 def charge_body(request: ChargeRequest) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def checkout_body(request: MandateRequest) -> dict[str, Any]:
         "billing_address": _address(request, options),
         "billing_currency": request.terms.currency,
         "metadata": _metadata(request),
-        "subscription_data": {"on_demand": _on_demand(request, options)},
+        "subscription_data": {"on_demand": _on_demand(options)},
         **_given(return_url=options.return_url),
     }
 
@@ -58,7 +58,7 @@ def subscription_body(request: MandateRequest) -> dict[str, Any]:
         "billing": _address(request, options),
         "payment_link": True,
         "metadata": _metadata(request),
-        "on_demand": _on_demand(request, options),
+        "on_demand": _on_demand(options),
         **_given(return_url=options.return_url),
     }
 
@@ -71,17 +71,9 @@ def options_of(request: MandateRequest) -> DodoOptions:
     return options
 
 
-def _on_demand(request: MandateRequest, options: DodoOptions) -> dict[str, Any]:
+def _on_demand(options: DodoOptions) -> dict[str, Any]:
     """`mandate_only` has no default at Dodo: leaving it out is refused."""
-    first = request.first_price
-    body: dict[str, Any] = {"mandate_only": not first, **_fees(options)}
-    if first:
-        body |= {
-            "product_price": first,
-            "product_currency": request.terms.currency,
-            "product_description": request.terms.description,
-        }
-    return body
+    return {"mandate_only": True, **_fees(options)}
 
 
 def _fees(options: DodoOptions) -> dict[str, Any]:
@@ -105,8 +97,6 @@ def _address(request: MandateRequest, options: DodoOptions) -> dict[str, Any]:
 
 def _metadata(request: MandateRequest) -> dict[str, Any]:
     ours: dict[str, Any] = {SUBSCRIPTION: request.subscription, "merchant_account": request.account}
-    if request.first_price and request.first_key is not None:
-        ours[FIRST_KEY] = request.first_key
     return {**_plain(request.terms.metadata), **ours}
 
 
@@ -116,8 +106,8 @@ def _product(request: MandateRequest, options: DodoOptions) -> str:
 
 
 def _plain(metadata: Mapping[str, str | int | bool]) -> dict[str, str | int | bool]:
-    """The merchant's pairs without names that are ours: none of them may pass for an attempt's key."""
-    return {name: value for name, value in metadata.items() if name not in (KEY, FIRST_KEY)}
+    """The merchant's pairs without the name that is ours: none of them may pass for an attempt's key."""
+    return {name: value for name, value in metadata.items() if name != KEY}
 
 
 def _given(**values: object) -> dict[str, Any]:

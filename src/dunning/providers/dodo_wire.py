@@ -22,9 +22,6 @@ from dunning.providers.base import (
 )
 
 KEY = "dunning_key"
-FIRST_KEY = "dunning_first_key"
-"""A first price is paid on the hosted page, whose metadata become the subscription's own and may be copied to
-any later payment. Its key therefore has a name of its own and counts on a `new` payment only."""
 SUBSCRIPTION = "subscription"
 MAX_RETRY_AFTER_SECONDS = 366 * 86_400
 
@@ -89,11 +86,10 @@ class WirePayment(Wire):
 
     @property
     def key(self) -> str | None:
-        """Our attempt key, if we sent this payment."""
-        if self.is_update_payment_method:
+        """Our attempt key, if we sent this payment. What a mandate or a change of method made is none of ours."""
+        if self.is_update_payment_method or self.charge_type == "new":
             return None
-        name = FIRST_KEY if self.charge_type == "new" else KEY
-        value = self.metadata.get(name)
+        value = self.metadata.get(KEY)
         return value if isinstance(value, str) and value else None
 
     def costs(self, amount: int, currency: str) -> bool:

@@ -148,9 +148,9 @@ class Payment:
 
     @property
     def key(self) -> str | None:
-        """Our attempt key, if the payment carries one; a first price's is in the subscription's metadata."""
-        names = ("dunning_first_key", "dunning_key") if self.charge_type == "new" else ("dunning_key",)
-        return next((value for name in names if isinstance(value := self.metadata.get(name), str)), None)
+        """Our attempt key, if the payment carries one."""
+        value = self.metadata.get("dunning_key")
+        return value if isinstance(value, str) else None
 
     @property
     def is_settled(self) -> bool:
