@@ -26,7 +26,7 @@ from dunning.intake import parse_subscription
 from dunning.ledger import Ledger
 from dunning.stack import Stack
 from dunning.testclock import TestClock
-from tests.builders import subscription_data
+from tests.builders import subscription_data, zone_of_noon
 
 ACCOUNT = "demo"
 ROOT = Path(__file__).parents[1]
@@ -46,12 +46,6 @@ async def until(ask: Callable[[], Awaitable[T]], is_so: Callable[[T], bool], wha
                 await asyncio.sleep(0.05)
     except TimeoutError:
         raise AssertionError(f"never: {what}; last seen: {seen!r}") from None
-
-
-def zone_of_noon(instant: datetime) -> str:
-    """A zone where it is noon then: at whatever hour a test runs, quiet hours move none of its notices."""
-    ahead = 12 - instant.astimezone(UTC).hour
-    return f"Etc/GMT{-ahead:+d}" if ahead else "Etc/GMT"
 
 
 class House:

@@ -36,7 +36,7 @@ from dunning.providers.registry import provider_for
 from dunning.sandbox import SandboxServer
 from dunning.sandbox.mail import MailCatcher
 from dunning.settings import AccountSettings, SmtpSettings, WhatsAppSettings
-from tests.builders import subscription_data
+from tests.builders import subscription_data, zone_of_noon
 from workers.bootstrap import workflow_runner
 from workflows.delivery import DeliverEventsWorkflow
 from workflows.subscription import SubscriptionWorkflow
@@ -83,7 +83,7 @@ class World:
         reference = f"sub_{name}"
         data: dict[str, Any] = {
             "id": name,
-            "customer": {**subscription_data()["customer"], "id": f"cust-{name}"},
+            "customer": {**subscription_data()["customer"], "id": f"cust-{name}", "time_zone": zone_of_noon(anchor)},
             "payment_methods": [{"token": "pm_1", "authorized_at": anchor.isoformat()}],
             "provider_options": {"country": "ID", "product_id": "pdt_1", "subscription_id": reference},
             **changes,
