@@ -145,6 +145,16 @@ class Life:
         described = await self.handle.describe()
         return described.status, described.run_id != after, str(described.run_id)
 
+    async def settled(self, *, after: str | None = None) -> str:
+        """The same when all that the provider had to say has been heard: its webhooks open a closed run again."""
+        await self.closed(after=after)
+        await until(self._is_silent, bool, "every webhook is handed on")
+        return await self.closed(after=after)
+
+    async def _is_silent(self) -> bool:
+        answer = await self.house.sandbox.get("/_sandbox/quiet", params={"subscription": self.name})
+        return answer.json()["quiet"] and not await self.house.dunning.ledger.has_undrained_inbox(ACCOUNT, self.name)
+
     async def command(self, command: Command) -> CommandResult:
         """As a product backend sends it."""
         return await self.house.dunning.command(ACCOUNT, self.name, command)

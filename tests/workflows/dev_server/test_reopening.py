@@ -25,7 +25,7 @@ async def ended(house: House, **changes: Any) -> tuple[Life, str]:
     """A subscription whose first cycle was declined for good and given up just now; and the run that is over."""
     changes = {"on_hard_decline": "FAIL_CYCLE", "notifications": {}, **changes}
     life = await house.begin(HARD, due_in=-MINUTE, **changes)
-    run = await life.closed()
+    run = await life.settled()
     assert await keys(life) == {"1/1"}
     return life, run
 
@@ -65,7 +65,7 @@ async def test_a_late_payment_opens_the_run_again_by_its_webhook_and_it_closes_a
     life, first = await ended(house)
 
     await life.control("pay-link", amount=100_000, currency="IDR")
-    second = await life.closed(after=first)
+    second = await life.settled(after=first)
 
     assert (await given_to(life, second)).state is None
     state = await snapshot(life)
@@ -86,7 +86,7 @@ async def test_the_list_shows_a_subscription_that_was_opened_again_as_it_is_now(
     )
 
     await life.control("pay-link", amount=100_000, currency="IDR")
-    second = await life.closed(after=first)
+    second = await life.settled(after=first)
 
     found = await until(lambda: house.listed(mine), lambda runs: [r.run_id for r in runs] == [second], "the new run")
     assert len(found) == 1
@@ -156,7 +156,7 @@ async def test_a_payment_and_a_command_that_come_at_once_are_both_handled(house:
 async def test_a_person_gives_access_back_and_the_run_stays_open_until_it_ends(house: House) -> None:
     life, first = await ended(house)
     await life.control("pay-link", amount=100_000, currency="IDR")
-    second = await life.closed(after=first)
+    second = await life.settled(after=first)
 
     command = Reinstate(command_id=f"back-{life.name}")
     answer = await life.command(command)
