@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from temporalio import workflow
 from temporalio.common import SearchAttributeKey, SearchAttributeUpdate
 
-from activities.names import LOAD, RECORD, Loaded, LoadInput
+from activities.names import BEGIN_COMMAND, LOAD, RECORD, Loaded, LoadInput
 from dunning import contract
 from dunning.contract import ProviderFact, SubscriptionInput
 from dunning.domain import facts
@@ -31,6 +31,13 @@ from workflows import options
 from workflows.commands import CommandHandlers
 
 T = TypeVar("T")
+
+LEDGER_WORDS = {
+    LOAD: "read the subscription from the ledger",
+    RECORD: "write down what became true",
+    BEGIN_COMMAND: "write down the command",
+}
+"""What operators read of the ledger's local activities."""
 
 UNSENT = (NoticeStatus.PLANNED, NoticeStatus.DROPPED)
 
@@ -52,6 +59,7 @@ class Shell(CommandHandlers):
         self._is_busy = False
         self._has_closed_cycle = False
         self._is_cancel_requested = False
+        self._must_record = False
 
     # --- where the run stands ---------------------------------------------------------------------
 
@@ -89,7 +97,7 @@ class Shell(CommandHandlers):
 
     def _take_record(self) -> Record | None:
         """What has to be written before the workflow goes on, if anything; it counts as written from here."""
-        if not (self._events or self._notices or self._results):
+        if not (self._events or self._notices or self._results or self._must_record):
             return None
         record = Record(
             account=self._s.account,
@@ -105,6 +113,7 @@ class Shell(CommandHandlers):
             snapshot=self._s.model_dump(mode="json"),
         )
         self._events, self._notices, self._results = [], {}, []
+        self._must_record = False
         return record
 
     async def _record(self) -> None:
@@ -154,6 +163,7 @@ class Shell(CommandHandlers):
                 result_type=result,
                 start_to_close_timeout=options.LEDGER_TIMEOUT,
                 retry_policy=options.LEDGER_RETRY,
+                summary=LEDGER_WORDS[name],
             )
             return await self._shielded(handle)
         finally:

@@ -322,3 +322,5 @@ class SubscriptionWorkflow(Shell):
             self._apply(facts.MandateGivenBack())
         except ActivityError as failure:
             self._apply(facts.MandateGivenBack(is_done=False, because=str(failure.cause or failure)))
+        # In the snapshot too, so that a run that is opened again does not end it once more.
+        self._must_record = True

@@ -117,7 +117,7 @@ async def test_an_idle_month_costs_at_most_10_events_and_2_actions(world: World)
 
 
 async def test_a_failed_ladder_costs_at_most_28_actions(world: World) -> None:
-    # 5 to begin; charge, record, notice, attributes and timer for each of 4 attempts; the mandate's end
+    # 5 to begin; charge, record, notice, attributes and timer for each of 4 attempts; the mandate's end twice
     life = await world.begin(*["INSUFFICIENT_FUNDS"] * 4)
     await life.until(lambda s: s.is_ended, step=timedelta(days=1))
 
