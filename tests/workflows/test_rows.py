@@ -18,7 +18,8 @@ from tests.workflows.stories import STORIES, Story
 from tests.workflows.walking import Row, Walked, all_rows, listening, row_of
 from tests.workflows.world import open_world
 
-pytestmark = pytest.mark.server
+# All stories are told together, in the set-up of the first test.
+pytestmark = [pytest.mark.server, pytest.mark.timeout(900)]
 PATIENCE = 150.0
 RESULT = 3.5
 """Seconds that a charge waits for its result; stories about pending payments wait for nothing."""
