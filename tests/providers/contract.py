@@ -16,6 +16,7 @@ from dunning.domain.terms import Subscription
 from dunning.providers.base import (
     AnswerKind,
     ChargeRequest,
+    LookUp,
     Mandate,
     MandateRequest,
     MandateStatus,
@@ -175,7 +176,10 @@ class ProviderContract:
             "obligation": "3",
             "campaign": "spring",
         }
-        assert row.metadata == expected
+        # Some providers keep metadata as texts.
+        assert {name: str(value) for name, value in row.metadata.items()} == {
+            name: str(value) for name, value in expected.items()
+        }
 
     async def test_the_merchants_metadata_never_passes_for_a_key(self, rig: Rig) -> None:
         reference = await rig.agree()
@@ -248,13 +252,13 @@ class ProviderContract:
         assert [row.key for row in await rig.book()] == ["at_1"]
 
     @pytest.mark.parametrize("kind", ["timeout_before_commit", "http_500", "drop_connection"])
-    async def test_a_lost_request_is_unclear_too_and_surely_absent_afterwards(self, rig: Rig, kind: str) -> None:
+    async def test_a_lost_request_is_unclear_too_and_absent_afterwards(self, rig: Rig, kind: str) -> None:
         reference = await rig.agree()
         await rig.fault(kind)
         answer = await rig.provider.charge(order(reference))
         assert answer.kind is AnswerKind.UNCLEAR
         found = await rig.provider.find_payment(asking(reference))
-        assert (found.is_certain, found.payment) == (True, None)
+        self._must_be_absent(rig, found)
         assert await rig.book() == []
 
     async def test_nothing_is_sent_twice_whatever_happens(self, rig: Rig) -> None:
@@ -289,16 +293,14 @@ class ProviderContract:
         found = await rig.provider.find_payment(asking(reference))
         assert found.payment is not None
         assert found.payment.key == "at_1"
-        absent = await rig.provider.find_payment(asking(reference, key="at_2"))
-        assert (absent.is_certain, absent.payment) == (True, None)
+        self._must_be_absent(rig, await rig.provider.find_payment(asking(reference, key="at_2")))
 
     async def test_only_payments_since_the_request_are_looked_at(self, rig: Rig) -> None:
         reference = await rig.agree("SUCCEEDED")
         await rig.provider.charge(order(reference))
         await rig.quiet()
         later = datetime.now(UTC) + timedelta(hours=1)
-        found = await rig.provider.find_payment(asking(reference, since=later))
-        assert (found.is_certain, found.payment) == (True, None)
+        self._must_be_absent(rig, await rig.provider.find_payment(asking(reference, since=later)))
 
     async def test_a_payment_without_a_key_counts_only_when_it_is_accepted_and_of_equal_price(self, rig: Rig) -> None:
         reference = await rig.agree()
@@ -307,10 +309,13 @@ class ProviderContract:
         strict = await rig.provider.find_payment(asking(reference))
         lenient = await rig.provider.find_payment(asking(reference, accept_keyless=True))
         other = await rig.provider.find_payment(asking(reference, amount=50_000, accept_keyless=True))
-        assert (strict.is_certain, strict.payment) == (True, None)
+        self._must_be_absent(rig, strict)
+        self._must_be_absent(rig, other)
+        if not rig.provider.capabilities.finds_keyless:
+            self._must_be_absent(rig, lenient)
+            return
         assert lenient.payment is not None
         assert (lenient.payment.key, lenient.payment.amount) == (None, 100_000)
-        assert (other.is_certain, other.payment) == (True, None)
 
     async def test_another_attempts_payment_is_never_adopted_by_its_id(self, rig: Rig) -> None:
         reference = await rig.agree("SUCCEEDED")
@@ -373,7 +378,8 @@ class ProviderContract:
         assert told.mandate.status is MandateStatus.AUTHORIZED
         assert told.mandate.reference == (await rig.provider.read_mandate(made.reference)).reference
 
-    async def test_a_changed_body_or_an_old_message_is_refused(self, rig: Rig) -> None:
+    async def test_a_message_that_is_not_the_providers_is_refused(self, rig: Rig) -> None:
+        """Where the signature covers them, so is one that was changed, and one that is old."""
         reference = await rig.agree()
         await rig.provider.charge(order(reference))
         await rig.quiet()
@@ -381,11 +387,19 @@ class ProviderContract:
         now = datetime.now(UTC)
         self._read(rig, sent, now)
         with pytest.raises(WebhookRefused):
+            self._read(rig, Delivery({}, sent.body), now)
+        with pytest.raises(WebhookRefused):
+            rig.provider.read_webhook(sent.headers, sent.body, secrets=[], now=now)
+        if not rig.provider.capabilities.signs_messages:
+            return
+        with pytest.raises(WebhookRefused):
             self._read(rig, Delivery(sent.headers, sent.body + b" "), now)
         with pytest.raises(WebhookRefused):
             self._read(rig, sent, now + timedelta(minutes=6))
-        with pytest.raises(WebhookRefused):
-            self._read(rig, Delivery({}, sent.body), now)
+
+    def _must_be_absent(self, rig: Rig, found: LookUp) -> None:
+        """Not found, and certain only where the provider's lists leave nothing out."""
+        assert (found.is_certain, found.payment) == (rig.provider.capabilities.look_up_proves_absence, None)
 
     def _read_all(self, rig: Rig) -> list[ProviderMessage]:
         now = datetime.now(UTC)

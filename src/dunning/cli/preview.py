@@ -23,6 +23,7 @@ from dunning.importing import Entry
 from dunning.intake import creation_warnings
 from dunning.providers.dodo_declines import DODO_DECLINES
 from dunning.providers.omise_declines import OMISE_DECLINES
+from dunning.providers.xendit_declines import XENDIT_DECLINES
 
 CYCLES = 12
 FOR_EVER = 1_000_000
@@ -31,6 +32,7 @@ FOR_EVER = 1_000_000
 _TABLES: Mapping[Provider, DeclineTable] = {
     Provider.DODO: DODO_DECLINES,
     Provider.OMISE: OMISE_DECLINES,
+    Provider.XENDIT: XENDIT_DECLINES,
 }
 
 

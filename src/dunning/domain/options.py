@@ -53,12 +53,19 @@ class DodoOptions(Value):
 
 
 class XenditOptions(Value):
-    """Xendit. `plan_id` and `customer_id` are Xendit's own ids, to adopt what exists there."""
+    """Xendit.
+
+    Attributes:
+        country: where the payments are made; needed for a link in a currency that several countries use.
+        channel_code: the one channel that a link is for (`OVO`, `DANA`, ...); default: the customer chooses.
+        plan_id, customer_id: Xendit's own ids, to adopt what exists there.
+    """
 
     provider: Literal["xendit"] = "xendit"
     country: Country | None = None
     locale: Text | None = None
     item_category: Text | None = None
+    channel_code: Annotated[StrictStr, Field(pattern=r"^[A-Z0-9_]{2,64}$")] | None = None
     success_return_url: Url | None = None
     failure_return_url: Url | None = None
     plan_id: ProviderId | None = None

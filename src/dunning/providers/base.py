@@ -36,6 +36,13 @@ class Capabilities(Value):
     resend: Resend
     resend_ttl_seconds: int | None = None
     has_look_up: bool = True
+    look_up_proves_absence: bool = Field(
+        default=True, description="False: only what is found counts; what is not listed may exist all the same"
+    )
+    finds_keyless: bool = Field(default=True, description="look-ups also find payments that carry no key of ours")
+    signs_messages: bool = Field(
+        default=True, description="a signature covers a message's bytes and time; else a fixed token alone shows whose"
+    )
     look_up_lag_seconds: int = Field(default=0, description="how late a new payment may appear in look-ups")
     is_asynchronous: bool = False
     has_native_retries: bool = False

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -125,7 +127,7 @@ class HttpCaller:
         return Reply(
             status=response.status_code,
             body=_parsed(response.content),
-            retry_after_seconds=retry_after(response.headers, datetime.now(UTC)),
+            retry_after_seconds=_wait(response.status_code, response.headers),
             because=f"HTTP {response.status_code}",
         )
 
@@ -145,6 +147,15 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> int | None:
         return None
     when = when if when.tzinfo else when.replace(tzinfo=UTC)
     return min(max(0, int((when - now).total_seconds())), 86_400)
+
+
+def _wait(status: int, headers: Mapping[str, str]) -> int | None:
+    """How long to stay away; where a throttled answer tells only when its window ends, until then."""
+    told = retry_after(headers, datetime.now(UTC))
+    window = headers.get("rate-limit-reset", "").strip()
+    if told is not None or status != 429 or not re.fullmatch(r"[0-9]{1,6}([.][0-9]{1,9})?", window):
+        return told
+    return min(math.ceil(float(window)), 86_400)
 
 
 def _parsed(content: bytes) -> Any:

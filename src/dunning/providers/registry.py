@@ -8,6 +8,7 @@ from dunning.errors import ConfigurationError
 from dunning.providers.base import PaymentProvider
 from dunning.providers.dodo import DodoProvider
 from dunning.providers.omise import OmiseProvider
+from dunning.providers.xendit import XenditProvider
 from dunning.settings import AccountSettings
 
 Factory = Callable[[AccountSettings], PaymentProvider]
@@ -21,7 +22,11 @@ def _omise(account: AccountSettings) -> PaymentProvider:
     return OmiseProvider(account.api_key, is_test=account.mode == "test", base_url=account.base_url)
 
 
-FACTORIES: Mapping[str, Factory] = {"dodo": _dodo, "omise": _omise}
+def _xendit(account: AccountSettings) -> PaymentProvider:
+    return XenditProvider(account.api_key, is_test=account.mode == "test", base_url=account.base_url)
+
+
+FACTORIES: Mapping[str, Factory] = {"dodo": _dodo, "omise": _omise, "xendit": _xendit}
 """Adding a provider is one adapter and one line here."""
 
 

@@ -7,7 +7,7 @@ by `clear`, so a charge made twice stands here twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -161,7 +161,7 @@ class Payment:
 @dataclass
 class Link:
     """A hosted page. `session_id` is set for checkouts, whose subscription exists only once they are
-    completed.
+    completed. `on_answer`: what the page's own provider does with the customer's yes or no.
     """
 
     link_id: str
@@ -176,6 +176,7 @@ class Link:
     metadata: dict[str, MetadataValue] = field(default_factory=dict)
     return_url: str | None = None
     is_used: bool = False
+    on_answer: Callable[[bool], None] | None = None
 
     @property
     def expires_at(self) -> datetime:

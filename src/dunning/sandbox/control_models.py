@@ -49,7 +49,7 @@ class RegisterSubscription(Control):
     """A subscription that exists at the provider already.
 
     Attributes:
-        provider: whose it is; an Omise customer is registered under the customer's id.
+        provider: whose it is; at Omise under the customer's id, at Xendit under a token's.
         script: outcomes of its charges, in order; after them everything succeeds.
         dues: outcomes of charges that the provider makes by itself after a method update on hold.
         payment_method_id: the current method; `methods` are further ones that the customer has stored.
@@ -58,7 +58,7 @@ class RegisterSubscription(Control):
         on_hold_after_failure: whether a declined charge puts the subscription on hold.
     """
 
-    provider: Literal["dodo", "omise"] = "dodo"
+    provider: Literal["dodo", "omise", "xendit"] = "dodo"
     subscription_id: str = Field(min_length=1)
     customer_id: str | None = None
     payment_method_id: str | None = "pm_sandbox"
@@ -140,6 +140,8 @@ class Configure(Control):
     webhook_secret: SecretStr | None = None
     omise_webhook_url: str | None = None
     omise_webhook_secret: SecretStr | None = None
+    xendit_webhook_url: str | None = None
+    xendit_callback_token: SecretStr | None = None
     whatsapp_webhook_url: str | None = None
     whatsapp_app_secret: SecretStr | None = None
     whatsapp_statuses: list[Literal["sent", "delivered", "read", "failed"]] | None = None

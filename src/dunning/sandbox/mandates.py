@@ -91,7 +91,9 @@ class Mandates:
         if machine_now() > link.expires_at:
             raise ApiError("CHECKOUT_SESSION_CONSUMED", "This link has expired.")
         link.is_used = True
-        if link.kind == "mandate" and link.subscription is not None:
+        if link.on_answer is not None:
+            link.on_answer(approves)
+        elif link.kind == "mandate" and link.subscription is not None:
             self._complete_mandate(link, link.subscription, approves)
         elif not approves:
             return

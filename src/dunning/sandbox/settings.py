@@ -36,6 +36,7 @@ class SandboxSettings(BaseSettings):
     Attributes:
         webhook_url, webhook_secret: where Dodo's webhooks go and the `whsec_` secret that signs them.
         omise_webhook_url, omise_webhook_secret: where Omise's go and the base64 secret that signs them.
+        xendit_webhook_url, xendit_callback_token: where Xendit's go and the fixed token that comes with them.
         whatsapp_webhook_url, whatsapp_app_secret: the same for WhatsApp statuses; nothing is sent without a
             URL.
         whatsapp_statuses: statuses that follow each accepted message, in order.
@@ -53,6 +54,8 @@ class SandboxSettings(BaseSettings):
     webhook_secret: SecretStr | None = None
     omise_webhook_url: str | None = None
     omise_webhook_secret: SecretStr | None = None
+    xendit_webhook_url: str | None = None
+    xendit_callback_token: SecretStr | None = None
     whatsapp_webhook_url: str | None = None
     whatsapp_app_secret: SecretStr | None = None
     whatsapp_statuses: tuple[Literal["sent", "delivered", "read", "failed"], ...] = ()

@@ -18,6 +18,8 @@ from dunning.sandbox.signing import dodo_event
 from dunning.sandbox.timers import Pulse, Timers
 from dunning.sandbox.webhooks import Courier
 from dunning.sandbox.whatsapp_book import WhatsAppBook
+from dunning.sandbox.xendit_desk import PROVIDER as XENDIT
+from dunning.sandbox.xendit_desk import XenditDesk
 
 
 class Sandbox:
@@ -35,6 +37,7 @@ class Sandbox:
         self.bank = Bank(self.book, self.scripts, self.timers, lambda: self.settings, self.emit)
         self.mandates = Mandates(self.book, self.bank, self.timers, self.emit)
         self.omise = OmiseDesk(self.book, self.scripts, self.timers, self.courier, lambda: self.settings)
+        self.xendit = XenditDesk(self.book, self.scripts, self.timers, self.courier, lambda: self.settings)
         self.whatsapp = WhatsAppBook()
         self.backend = BackendDouble()
 
@@ -61,6 +64,7 @@ class Sandbox:
         await self.courier.stop()
         self.book.clear()
         self.omise.clear()
+        self.xendit.clear()
         self.scripts.clear()
         self.faults.clear()
         self.whatsapp.clear()
@@ -78,5 +82,8 @@ class Sandbox:
         owner = about.subscription if isinstance(about, Payment) else about
         if owner is not None and owner.provider == OMISE:
             self.omise.emit(event_type, about)
+            return
+        if owner is not None and owner.provider == XENDIT:
+            self.xendit.emit(event_type, about)
             return
         self.courier.send(dodo_event(event_type, about, self.settings))

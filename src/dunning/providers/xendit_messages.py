@@ -1,0 +1,141 @@
+"""Xendit's webhooks: whose they are, and what they say in our words. Source: the contract sheet, A6.
+
+A static token is all that shows whose a message is: bytes and time are not signed. So nothing in a message is more
+than a hint, repeats are dropped by their id, and the token is to be kept like a password.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from dunning.providers.base import MandateStatus, MessageKind, ProviderMessage, WebhookRefused
+from dunning.providers.xendit_wire import (
+    SUBSCRIPTION,
+    Pairs,
+    Wire,
+    WirePayment,
+    WireSession,
+    WireToken,
+    aware,
+    mandate_of_session,
+    mandate_of_token,
+    payment_of,
+    text_in,
+)
+
+TOKEN_HEADER = "x-callback-token"  # noqa: S105 - a header's name
+ID_HEADER = "webhook-id"
+_ID = re.compile(r"[\x21-\x7e]{1,255}")
+_IDENTITIES = ("payment_request_id", "payment_id", "payment_session_id", "payment_token_id", "id")
+_STATES = ("status", "attempt_count", "forced_attempt_count")
+
+
+class Envelope(Wire):
+    """What every message has around its data. `created` is the time of the delivery attempt."""
+
+    event: str = Field(min_length=1, max_length=200)
+    created: datetime | None = None
+    data: Pairs = Field(default_factory=dict)
+
+
+def verify(headers: Mapping[str, str], *, secrets: Sequence[str]) -> dict[str, str]:
+    """The headers in small letters, when one of `secrets` came with them; two while the token is being changed.
+
+    Raises:
+        WebhookRefused: no token, or another one.
+    """
+    found = {name.lower(): value for name, value in headers.items()}
+    offered = found.get(TOKEN_HEADER, "").encode()
+    is_known = False
+    for secret in secrets:
+        # Every secret is compared, so the time taken tells nothing about which one matched.
+        is_known |= bool(secret) and hmac.compare_digest(secret.encode(), offered)
+    if not is_known:
+        raise WebhookRefused("the message does not carry this account's callback token")
+    return found
+
+
+def message_of(headers: Mapping[str, str], body: bytes, now: datetime) -> ProviderMessage:
+    """A verified message in our words. `now`: the machine clock, where the message names no instant.
+
+    Raises:
+        WebhookRefused: it is not JSON of the documented form.
+    """
+    try:
+        envelope = Envelope.model_validate_json(body)
+        return _read(envelope, _id(headers, envelope), now)
+    except (ValidationError, ValueError, OverflowError, RecursionError) as error:
+        raise WebhookRefused(f"the message cannot be read: {type(error).__name__}") from None
+
+
+def _id(headers: Mapping[str, str], envelope: Envelope) -> str:
+    """The message's id, or what makes up one: the fact, never the instant of its delivery."""
+    told = headers.get(ID_HEADER, "")
+    if _ID.fullmatch(told):
+        return told
+    data = envelope.data
+    identity = next((text for name in _IDENTITIES if (text := text_in(data, name))), "")
+    states = ":".join(str(data[name]) for name in _STATES if data.get(name) is not None)
+    made = f"{envelope.event}:{identity}:{states}"
+    if not identity or not _ID.fullmatch(made):
+        raise ValueError("nothing identifies the message")
+    return made
+
+
+def _read(envelope: Envelope, message_id: str, now: datetime) -> ProviderMessage:
+    common: dict[str, Any] = {
+        "message_id": message_id,
+        "raw_type": envelope.event,
+        "occurred_at": aware(envelope.created, now),
+    }
+    family = envelope.event.partition(".")[0]
+    if family in ("payment", "payment_request"):
+        return _payment_message(envelope, common)
+    if family == "payment_session":
+        return _session_message(envelope, common)
+    if family == "payment_token":
+        return _token_message(envelope, common)
+    return ProviderMessage(kind=MessageKind.OTHER, reference=text_in(envelope.data, "id"), **common)
+
+
+def _payment_message(envelope: Envelope, common: dict[str, Any]) -> ProviderMessage:
+    wire = WirePayment.model_validate(envelope.data)
+    return ProviderMessage(
+        kind=MessageKind.PAYMENT,
+        subscription=text_in(wire.metadata, SUBSCRIPTION),
+        reference=wire.payment_token_id or wire.customer_id,
+        payment=payment_of(wire, otherwise=common["occurred_at"]),
+        **common,
+    )
+
+
+def _session_message(envelope: Envelope, common: dict[str, Any]) -> ProviderMessage:
+    wire = WireSession.model_validate(envelope.data)
+    mandate = mandate_of_session(wire)
+    return ProviderMessage(
+        kind=MessageKind.OTHER if mandate.status is MandateStatus.WAITING else MessageKind.MANDATE,
+        subscription=text_in(wire.metadata, SUBSCRIPTION),
+        reference=mandate.reference,
+        mandate=mandate,
+        **common,
+    )
+
+
+def _token_message(envelope: Envelope, common: dict[str, Any]) -> ProviderMessage:
+    """A token that ends later, such as with its card, ends no subscription: the next charge finds it unusable."""
+    wire = WireToken.model_validate(envelope.data)
+    mandate = mandate_of_token(wire)
+    is_about_linking = mandate.status in (MandateStatus.AUTHORIZED, MandateStatus.FAILED)
+    return ProviderMessage(
+        kind=MessageKind.MANDATE if is_about_linking else MessageKind.OTHER,
+        subscription=text_in(wire.metadata, SUBSCRIPTION),
+        reference=wire.payment_token_id,
+        mandate=mandate,
+        **common,
+    )
