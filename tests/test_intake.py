@@ -159,6 +159,14 @@ def test_the_usual_subscription_breaks_no_rule():
     assert check_subscription(subscription()) == []
 
 
+PLAN = {
+    "provider": "xendit",
+    "collection": "provider",
+    "provider_options": {},
+    "retry": {"interval": "DAY", "interval_count": 3, "total": 3},
+}
+"""What a calendar of Xendit's own can follow."""
+
 GOOD = [
     {"provider_options": LINK, "payment_methods": []},
     {"provider_options": {"country": "ID"}, "payment_methods": []},  # the base item stands for the product
@@ -186,8 +194,20 @@ GOOD = [
         "payment_methods": [{"token": "a", "expires": "2020-01"}, {"token": "b", "expires": "2099-01"}],
         "created_at": "2026-01-01T00:00:00Z",
     },
-    {"provider": "xendit", "collection": "provider", "provider_options": ..., "failed_cycle_action": "RESUME"},
-    {"provider": "xendit", "collection": "provider", "provider_options": {}, "on_hard_decline": "FAIL_CYCLE"},
+    {**PLAN, "provider_options": ..., "failed_cycle_action": "RESUME"},
+    {**PLAN, "on_hard_decline": "FAIL_CYCLE"},
+    {**PLAN, "retry": {"ladder_days": [2, 4, 6]}},
+    {**PLAN, "retry": {"ladder_days": []}},
+    {"provider": "xendit", "provider_options": {}, "metadata": {f"k{n}": "x" * 500 for n in range(44)}},
+    {"provider": "xendit", "provider_options": {}, "schedule": schedule(anchor_at="2026-03-31T00:00:00+07:00")},
+    {"provider": "xendit", "provider_options": {}, "payment_methods": []},
+    {"provider": "xendit", "provider_options": {"country": "SG"}, "payment_methods": [], "currency": "USD"},
+    {
+        "provider": "xendit",
+        "provider_options": {"country": "HK", "channel_code": "ALIPAY_HK"},
+        "payment_methods": [],
+        "currency": "HKD",
+    },
     {"provider": "omise", "provider_options": {"customer_id": "cust_1"}, "currency": "THB"},
     {"provider": "omise", "provider_options": {"card_token": "tokn_1"}, "payment_methods": []},
     {"provider": "omise", "provider_options": {"card_token": "t", "customer_id": "c"}, "payment_methods": []},
@@ -222,10 +242,37 @@ def test_what_keeps_the_rules_is_taken(change):
         ("currency", {"currency": "KWD"}),
         ("metadata.k", {"metadata": {"k": "x" * 81}}),
         ("metadata", {"metadata": {f"k{n}": n for n in range(15)}}),
+        ("retry", {"retry": {"ladder_days": [3, 10, 17]}}),
+        ("retry", {"retry": {"interval": "DAY", "interval_count": 1, "total": 11, "allow_more_than_4": True}}),
     ],
 )
 def test_the_rules_of_the_chosen_provider_apply(field, change):
-    assert fields(**{"provider": "xendit", "collection": "provider", "provider_options": {}, **change}) == [field]
+    assert fields(**{**PLAN, **change}) == [field]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"schedule": schedule(anchor_at="2026-03-29T00:00:00+07:00")},
+        {"retry": {"ladder_days": [3, 10, 17]}},
+        {"metadata": {f"k{n}": n for n in range(15)}},
+    ],
+)
+def test_what_a_providers_calendar_cannot_express_is_refused_with_the_alternative(change):
+    (fault,) = refused(**{**PLAN, **change})
+    assert "collection engine" in fault.rule
+
+
+@pytest.mark.parametrize(
+    ("field", "change"),
+    [
+        ("provider_options.country", {"currency": "USD"}),
+        ("currency", {"currency": "JPY", "provider_options": {"country": "SG"}}),
+    ],
+)
+def test_a_link_at_xendit_is_of_a_country_and_currency_that_it_takes(field, change):
+    data = {"provider": "xendit", "provider_options": {}, "payment_methods": [], **change}
+    assert fields(**data) == [field]
 
 
 @pytest.mark.parametrize(("currency", "unit_amount", "least"), [("THB", 1_999, "THB 20.00"), ("THB", 1, "THB 20.00")])

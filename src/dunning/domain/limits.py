@@ -26,6 +26,9 @@ class Limits(Value):
         metadata_pairs: how many are left for the backend; `metadata_because` says why it is that number.
         is_in_major_units: amounts go over the wire in major units, so some currencies have no smaller ones.
         last_anchor_day: the last day of a month on which a calendar run by the provider may be anchored.
+        even_retries: the most retries of a calendar run by the provider, which spaces them evenly; None: no such rule.
+        link_currencies: those in which a customer can authorise by a link; None: all.
+        countries: the country of a currency that only one uses; elsewhere the options have to name it.
     """
 
     collections: tuple[str, ...]
@@ -41,6 +44,9 @@ class Limits(Value):
     makes_mandate_links: bool = False
     charges_methods: bool = True
     last_anchor_day: int | None = None
+    even_retries: int | None = None
+    link_currencies: frozenset[str] | None = None
+    countries: Mapping[str, str] = Field(default_factory=dict)
 
     def least(self, currency: str) -> int:
         """The least amount of one payment."""
@@ -61,6 +67,27 @@ _DODO_CURRENCIES = """
     VND VUV WST XAF XCD XOF XPF YER ZAR ZMW
 """
 _XENDIT_CURRENCIES = "IDR PHP VND THB SGD MYR USD HKD AUD GBP EUR JPY MXN"
+_XENDIT_LINKS = "IDR PHP VND THB SGD MYR USD"
+_XENDIT_COUNTRIES = {
+    "IDR": "ID",
+    "PHP": "PH",
+    "VND": "VN",
+    "THB": "TH",
+    "SGD": "SG",
+    "MYR": "MY",
+    "HKD": "HK",
+    "MXN": "MX",
+}
+_XENDIT = Limits(
+    collections=("engine", "provider"),
+    currencies=frozenset(_XENDIT_CURRENCIES.split()),
+    metadata_pairs=50 - len(OWN_METADATA),
+    metadata_because=f": Xendit takes 50, and {len(OWN_METADATA)} of them are the engine's",
+    is_in_major_units=True,
+    makes_mandate_links=True,
+    link_currencies=frozenset(_XENDIT_LINKS.split()),
+    countries=_XENDIT_COUNTRIES,
+)
 
 LIMITS: Mapping[str, Limits] = {
     # Sheet D: amounts are int32; 50 metadata pairs in all (MAXIMUM_KEYS_REACHED); at least $0.50.
@@ -73,19 +100,27 @@ LIMITS: Mapping[str, Limits] = {
         metadata_because=f": Dodo takes 50, and {len(OWN_METADATA)} of them are the engine's",
         makes_mandate_links=True,
     ),
-    # Sheet A2, A3: major units on the wire; plans take 20 pairs of at most 80 characters and days up to 28.
-    "xendit": Limits(
-        collections=("engine", "provider"),
-        currencies=frozenset(_XENDIT_CURRENCIES.split()),
+    # Sheet A2: major units on the wire; 50 pairs of at most 500 characters with a payment.
+    "xendit": _XENDIT,
+    # Sheet A2.2, A4: plans take 20 pairs of at most 80 characters, days up to 28, and evenly spaced retries.
+    "xendit/provider": _XENDIT.but(
         metadata_pairs=20 - len(OWN_METADATA),
-        metadata_because=f": Xendit takes 20, and {len(OWN_METADATA)} of them are the engine's",
+        metadata_because=(
+            f": Xendit's plans take 20, and {len(OWN_METADATA)} of them are the engine's; "
+            f"with collection engine there is room for {50 - len(OWN_METADATA)}"
+        ),
         metadata_value=80,
-        is_in_major_units=True,
-        makes_mandate_links=True,
         last_anchor_day=28,
+        even_retries=10,
     ),
     # Sheet B: THB payments start at 20 baht.
     "omise": Limits(collections=("engine", "provider"), min_amounts={"THB": 2_000}),
     # Play bills by itself: nothing of ours is sent with a payment.
     "google_play": Limits(collections=("provider",), charges_methods=False, reserved_keys=frozenset()),
 }
+"""By provider, and by `provider/collection` where the collection makes a difference."""
+
+
+def limits_of(provider: str, collection: str) -> Limits:
+    """What a provider takes of a subscription that is collected so."""
+    return LIMITS.get(f"{provider}/{collection}", LIMITS[provider])

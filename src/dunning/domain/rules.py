@@ -12,9 +12,9 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from dunning.domain.fields import BrokenRule
-from dunning.domain.limits import LIMITS, Limits
+from dunning.domain.limits import Limits, limits_of
 from dunning.domain.money import format_amount
-from dunning.domain.options import DodoOptions, OmiseOptions
+from dunning.domain.options import DodoOptions, OmiseOptions, XenditOptions
 from dunning.domain.terms import (
     Collection,
     FailedCycleAction,
@@ -34,7 +34,7 @@ class Given(NamedTuple):
     @property
     def limits(self) -> Limits:
         """The chosen provider's own."""
-        return LIMITS[self.subscription.provider.value]
+        return limits_of(self.subscription.provider.value, self.subscription.collection.value)
 
 
 class Rule(NamedTuple):
@@ -191,7 +191,7 @@ def amount_faults(limits: Limits, amount: int, currency: str, field: str) -> Ite
         yield BrokenRule(field, f"must be whole {currency}: this provider takes no smaller unit", amount)
 
 
-@_reads("provider", "metadata")
+@_reads("provider", "collection", "metadata")
 def _the_provider_takes_the_metadata(given: Given) -> Iterator[BrokenRule]:
     limits, metadata = given.limits, given.subscription.metadata
     if len(metadata) > limits.metadata_pairs:
@@ -213,9 +213,25 @@ def _the_provider_can_follow_the_calendar(given: Given) -> Iterator[BrokenRule]:
         return
     anchor = subscription.schedule.anchor_at
     if anchor.day > last:
-        yield BrokenRule("schedule.anchor_at", f"must be on day 1 to {last} of its month", anchor.isoformat())
+        rule = f"must be on day 1 to {last} of its month; collection engine follows any day"
+        yield BrokenRule("schedule.anchor_at", rule, anchor.isoformat())
     if subscription.schedule.on is not None:
-        yield BrokenRule("schedule.on", "is not something that this provider's calendar can follow", "given")
+        rule = "is not something that this provider's calendar can follow; collection engine does"
+        yield BrokenRule("schedule.on", rule, "given")
+
+
+@_reads("provider", "collection", "retry")
+def _the_provider_can_space_the_retries(given: Given) -> Iterator[BrokenRule]:
+    """Only where the provider runs the retries; ours are spaced as asked."""
+    most, days = given.limits.even_retries, given.subscription.retry.days
+    if most is None:
+        return
+    provider = given.subscription.provider.value
+    if any(day != days[0] * rung for rung, day in enumerate(days, start=1)):
+        rule = f"must be evenly spaced, as {provider} spaces them: give interval, interval_count and total"
+        yield BrokenRule("retry", f"{rule}; collection engine keeps any ladder", list(days))
+    if len(days) > most:
+        yield BrokenRule("retry", f"must be at most {most} for {provider}; collection engine keeps more", len(days))
 
 
 @_reads("provider", "provider_options", "payment_methods", "customer.email")
@@ -278,3 +294,21 @@ def _omise_can_charge(given: Given) -> Iterator[BrokenRule]:
     elif subscription.payment_methods and options.customer_id is None:
         rule = "must name the customer whom the payment methods belong to"
         yield BrokenRule("provider_options.customer_id", rule, None)
+
+
+@_reads("provider", "collection", "provider_options", "payment_methods", "currency")
+def _a_link_says_where_it_is_for(given: Given) -> Iterator[BrokenRule]:
+    """A hosted page is of one country, which not every currency tells."""
+    subscription, options, limits = given.subscription, given.subscription.provider_options, given.limits
+    is_linked = subscription.collection is Collection.ENGINE and not subscription.payment_methods
+    if not isinstance(options, XenditOptions) or not is_linked:
+        return
+    currency, takes = subscription.currency, limits.link_currencies
+    if takes is not None and currency not in takes and options.channel_code is None:
+        rule = (
+            f"must be one of {', '.join(sorted(takes))} where a customer authorises on a hosted page; or give a token"
+        )
+        yield BrokenRule("currency", rule, currency)
+    elif options.country is None and currency not in limits.countries:
+        rule = f"must be given: {currency} does not tell in which country the customer authorises"
+        yield BrokenRule("provider_options.country", rule, None)

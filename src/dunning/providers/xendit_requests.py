@@ -22,16 +22,7 @@ UNSCHEDULED = "MERCHANT_UNSCHEDULED"
 """The same on every attempt: nothing is varied to look different to risk systems (SPEC 7)."""
 REASON = "REQUESTED_BY_CUSTOMER"
 
-_COUNTRY_OF = {
-    "IDR": "ID",
-    "PHP": "PH",
-    "VND": "VN",
-    "THB": "TH",
-    "SGD": "SG",
-    "MYR": "MY",
-    "HKD": "HK",
-    "MXN": "MX",
-}
+_LIMITS = LIMITS["xendit"]
 
 
 def charge_body(request: ChargeRequest, token: WireToken) -> dict[str, Any]:
@@ -159,14 +150,14 @@ def major(amount: int, currency: str) -> int | float:
         exact = to_major(amount, currency)
     except KeyError:
         raise ProviderRefused("UNSUPPORTED_AMOUNT", f"not sent: {currency} is no currency that is known") from None
-    if amount % LIMITS["xendit"].step(currency):
+    if amount % _LIMITS.step(currency):
         raise ProviderRefused("UNSUPPORTED_AMOUNT", f"not sent: {exact} {currency} is less than a whole unit apart")
     return int(exact) if exact == exact.to_integral_value() else float(exact)
 
 
 def country_of(told: str | None, currency: str) -> str:
     """Where a payment is made: as told, or the currency's own country; raises `ProviderRefused` for neither."""
-    found = told or _COUNTRY_OF.get(currency)
+    found = told or _LIMITS.countries.get(currency)
     if found is None:
         raise ProviderRefused("COUNTRY", f"{currency} belongs to no one country: give provider_options.country")
     return found
