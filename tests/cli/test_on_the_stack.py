@@ -106,14 +106,17 @@ def test_a_subscription_is_moved_through_its_future_as_foretold(dunning: Run, st
     assert "payment.succeeded" in {e["type"] for e in read(dunning("events", "moved", "--json"))}
 
 
-def test_a_subscription_at_another_provider_is_recovered_as_foretold(dunning: Run) -> None:
-    file = ROOT / "examples" / "omise.yml"
+@pytest.mark.parametrize(("provider", "due"), [("omise", "1d"), ("xendit", "2d")])
+def test_a_subscription_at_another_provider_is_recovered_as_foretold(dunning: Run, provider: str, due: str) -> None:
+    file, name = ROOT / "examples" / f"{provider}.yml", f"{provider}-first"
+
+    def advance(span: str) -> str:
+        return str(read(dunning("clock", "advance", name, span, "--account", provider, "--json"))["status"])
+
     assert read(dunning("start", file, "--test-clock", "--json"))[0]["status"] == "started"
-    assert (
-        read(dunning("clock", "advance", "omise-first", "1d", "--account", "omise", "--json"))["status"] == "past_due"
-    )
-    assert read(dunning("clock", "advance", "omise-first", "5d", "--account", "omise", "--json"))["status"] == "active"
-    attempts = read(dunning("attempts", "omise-first", "--account", "omise", "--json"))
+    assert advance(due) == "past_due"
+    assert advance("5d") == "active"
+    attempts = read(dunning("attempts", name, "--account", provider, "--json"))
     foretold = read(dunning("preview", file, "--cycles", 1, "--json"))["cycles"][0]["attempts"]
     assert [(a["number"], a["trigger"]) for a in attempts] == [(a["number"], a["trigger"]) for a in foretold]
     assert len(attempts) == 2
