@@ -128,7 +128,7 @@ def test_amounts_come_in_major_units_and_keep_every_minor_one(given: object, cur
     ],
 )
 def test_an_amount_that_its_currency_does_not_have_is_no_payment(changes: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="id|decimals|currency"):
+    with pytest.raises(ValueError, match=r"id|decimals|currency"):
         payment_of(wire(**changes), otherwise=NOW)
 
 
