@@ -104,7 +104,8 @@ def page_of(
     request: Request, rows: Sequence[Row], view: Callable[[Row], dict[str, Any]], *, most: int = 50
 ) -> dict[str, Any]:
     """The wanted part of a list, in the order given: `limit` rows after the one of `after_id`."""
-    limit = request.query_params.get("limit", "10")
+    # The official Python SDK writes a limit as a number with a fraction.
+    limit = request.query_params.get("limit", "10").removesuffix(".0")
     if not limit.isdigit() or not 1 <= int(limit) <= most:
         raise invalid(f"limit must be 1 to {most}")
     views = [view(row) for row in rows]

@@ -11,6 +11,7 @@ from dunning.sandbox.xendit_words import advice_code, failure_code, network_code
 
 STATUSES = {"succeeded": "SUCCEEDED", "failed": "FAILED", "cancelled": "CANCELED"}
 BUSINESS_ID = "5f27a14a9bf05c73dd040bc8"
+_FEES = ("xendit_fee", "value_added_tax", "xendit_withholding_tax", "third_party_withholding_tax")
 CARD_NETWORKS = frozenset({"visa", "mastercard", "jcb", "amex"})
 
 
@@ -44,6 +45,12 @@ def customer_view(one: Customer, reference: str | None, created_at: datetime) ->
         "individual_detail": {"given_names": one.name, "surname": None},
         "email": one.email,
         "mobile_number": one.phone_number,
+        "phone_number": None,
+        "business_detail": None,
+        "description": None,
+        "addresses": [],
+        "identity_accounts": [],
+        "kyc_documents": [],
         "metadata": None,
         "created": wire_instant(created_at),
         "updated": wire_instant(created_at),
@@ -155,7 +162,9 @@ def transaction_view(payment: Payment, reference: str) -> dict[str, Any]:
         "net_amount_currency": payment.currency,
         "cashflow": "MONEY_IN",
         "settlement_status": "PENDING" if is_paid else None,
+        "estimated_settlement_time": None,
         "business_id": BUSINESS_ID,
+        "fee": {**dict.fromkeys(_FEES, 0), "status": "NOT_APPLICABLE"},
         "created": wire_instant(payment.created_at),
         "updated": wire_instant(payment.updated_at or payment.created_at),
         "product_data": {"payment_request_id": payment.payment_id},
