@@ -79,7 +79,8 @@ class Stage:
     @contextlib.asynccontextmanager
     async def worker(self, kind: str) -> AsyncIterator[WorkerProcess]:
         """A worker process of a kind, ready; it ends with the block."""
-        env = {**os.environ, **self.stack.env, "PYTHONPATH": str(ROOT)}
+        # A deployed worker has its modules compiled; one that is started without does it for every run in the sandbox.
+        env = {**os.environ, **self.stack.env, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": ""}
         with (self.stack.directory / f"bench-{kind}.log").open("ab") as log:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "benchmarks.worker", kind,
@@ -141,7 +142,10 @@ async def open_stage(**environment: str) -> AsyncIterator[Stage]:
     }
     async with (
         Stack.start(["temporal", "migrate", "sandbox"], environment=given) as stack,
-        httpx.AsyncClient(base_url=stack.env["DUNNING_SANDBOX_URL"], timeout=30) as sandbox,
+        # The sandbox drops an idle connection after 5 s; one that is kept for less is never found dead.
+        httpx.AsyncClient(
+            base_url=stack.env["DUNNING_SANDBOX_URL"], timeout=60, limits=httpx.Limits(keepalive_expiry=1)
+        ) as sandbox,
     ):
         with as_environment(stack.env):
             temporal = await connect()

@@ -1,0 +1,65 @@
+"""Resident memory of one cached subscription with an open ladder. SPEC 19.
+
+Three items, 20 metadata keys, one declined charge and a timer to the next rung. A worker process takes up some
+subscriptions first, so that its libraries, pools and caches are there; the growth of its resident memory over the
+next ones, divided by their number, is the figure. Garbage is collected before both looks, and nothing is evicted:
+fewer runs are started than a worker keeps (1,000).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from benchmarks.data import subscription
+from benchmarks.rows import Row
+from benchmarks.stage import Stage, gathered, open_stage
+from dunning.contract import workflow_id
+
+FIRST, MORE = 100, 400
+QUICK_FIRST, QUICK_MORE = 30, 90
+CEILING_KB = 100.0
+"""SPEC 19."""
+
+ITEMS = [
+    {"product_id": "pro", "role": "base", "quantity": 1, "unit_amount": 100_000},
+    {"product_id": "seats", "role": "addon", "quantity": 3, "unit_amount": 20_000},
+    {"product_id": "storage", "role": "addon", "quantity": 1, "unit_amount": 15_000},
+]
+METADATA = {f"key_{number:02d}": f"value of pair {number:02d}" for number in range(20)}
+RICH: dict[str, Any] = {"items": ITEMS, "metadata": METADATA}
+
+
+async def begin(stage: Stage, names: list[str]) -> None:
+    """Start them, due at once and declined, and return when all of them wait for their first rung.
+
+    Raises:
+        AssertionError: one was not charged exactly once, or is not declined.
+    """
+
+    async def one(name: str) -> None:
+        due = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=1)
+        await stage.begin(subscription(due, name, **RICH), *["INSUFFICIENT_FUNDS"] * 4)
+
+    await gathered(one, names)
+    await stage.until_waiting(workflow_id("demo", name) for name in names)
+    book = (await stage.sandbox.get("/_sandbox/charges")).json()["charges"]
+    declined = sorted(one["subscription"] for one in book if one["status"] == "failed")
+    assert set(names) <= set(declined), "a subscription is not in its ladder"
+    assert len(book) == len(declined) == len(set(declined)), "something else than one declined charge each"
+
+
+async def _measure(first: int, more: int) -> float:
+    async with open_stage() as stage, stage.worker("ours") as worker:
+        await begin(stage, [f"first-{number:04d}" for number in range(first)])
+        before = await worker.used(is_clean=True)
+        await begin(stage, [f"more-{number:04d}" for number in range(more)])
+        after = await worker.used(is_clean=True)
+    return (after.rss - before.rss) / more / 1000
+
+
+def run(*, is_quick: bool = False) -> list[Row]:
+    """One worker process; a quick run has fewer subscriptions."""
+    grown = asyncio.run(_measure(QUICK_FIRST, QUICK_MORE) if is_quick else _measure(FIRST, MORE))
+    return [Row("memory of a cached subscription in a ladder", grown, "kB", at_most=CEILING_KB)]
