@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from dunning.domain.limits import LIMITS, RESERVED_METADATA
+from dunning.domain.limits import LIMITS, OWN_METADATA
 from dunning.domain.money import to_major
 from dunning.domain.options import XenditOptions
 from dunning.providers.base import ChargeRequest, MandateRequest, ProviderRefused, RefundRequest
@@ -185,7 +185,7 @@ def _mandate_metadata(request: MandateRequest) -> dict[str, str]:
 
 def _plain(metadata: Mapping[str, str | int | bool]) -> dict[str, str | int | bool]:
     """The merchant's pairs without names that are ours: none of them may pass for an attempt's key."""
-    return {name: value for name, value in metadata.items() if name not in RESERVED_METADATA}
+    return {name: value for name, value in metadata.items() if name not in OWN_METADATA}
 
 
 def _texts(metadata: Mapping[str, str | int | bool]) -> dict[str, str]:
