@@ -7,10 +7,15 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-from benchmarks import preview
+from benchmarks import cycles, memory, preview, starting
 from benchmarks.rows import Row
 
-BENCHES: dict[str, Callable[..., list[Row]]] = {"preview": preview.run}
+BENCHES: dict[str, Callable[..., list[Row]]] = {
+    "preview": preview.run,
+    "start": starting.run,
+    "memory": memory.run,
+    "cycles": cycles.run,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -37,3 +37,8 @@ class Row:
         asked = f"  [{', '.join(bounds)}]" if bounds else ""
         aim = f"  ({self.aim})" if self.aim else ""
         return f"{verdict} {self.name:<52} {self.value:>10.2f} {self.unit}{asked}{aim}"
+
+
+def reached(is_reached: bool) -> str:
+    """The word for a floor of the specification that is not what is enforced."""
+    return "reached" if is_reached else "NOT reached"
