@@ -196,7 +196,12 @@ class Shell(CommandHandlers):
         if decision is None:
             # A notice on its way wakes the run by itself, and soon.
             return None if self._sending else self._renewal_at()
-        return None if decision.do is Do.FINISH else min(decision.at, self._renewal_at())
+        if decision.do is Do.FINISH:
+            return None
+        renewal = self._renewal_at()
+        # A notice on its way puts a renewal off that is due: a timer in the past would wake the run without an end.
+        is_put_off = bool(self._sending) and renewal <= workflow.now()
+        return decision.at if is_put_off else min(decision.at, renewal)
 
     def _renewal_at(self) -> datetime:
         """When the run has lived long enough; one that collects is left in peace for longer."""

@@ -10,6 +10,7 @@ from dunning.domain.tables import CycleStatus, SubscriptionStatus
 from tests.workflows.world import World
 
 pytestmark = pytest.mark.server
+MONTH = timedelta(days=28)
 
 
 async def test_a_good_cycle_is_charged_once_at_its_instant(world: World) -> None:
@@ -35,3 +36,14 @@ async def test_l1_the_full_ladder_is_run_and_the_subscription_stops(world: World
     assert len(await life.charges()) == 4
     subjects = [mail.row()["subject"] for mail in world.mail.mails]
     assert len(subjects) == 4
+
+
+async def test_a_recovery_is_told_also_when_its_run_is_older_than_an_idle_one_may_become(world: World) -> None:
+    life = await world.begin("SUCCEEDED", "INSUFFICIENT_FUNDS", "INSUFFICIENT_FUNDS", "SUCCEEDED")
+    await life.pass_time(timedelta(days=1))
+
+    state = await life.until(lambda s: s.last_success_at is not None and s.last_success_at > life.anchor + MONTH)
+    await life.pass_time(timedelta(days=1))
+
+    assert state.status is SubscriptionStatus.ACTIVE
+    assert [mail.row()["subject"] for mail in world.mail.mails][-1] == "Thank you: your payment to Kopi Club arrived"
