@@ -48,6 +48,12 @@ async def the_card_expires_during_an_outage(world: World) -> None:
     await cycle_is(life, "awaiting_method", step=HOUR * 2)
 
 
+@walks("C pending declined_needs_customer")
+async def the_card_expires_while_the_payment_is_pending_and_then_declined(world: World) -> None:
+    life = await expiring(world, f"PENDING/36h/{SOFT}")
+    await cycle_is(life, "awaiting_method", step=HOUR * 2)
+
+
 @walks("C retrying no_usable_method")
 async def the_card_expires_between_two_technical_tries(world: World) -> None:
     life = await expiring(world, SOFT)

@@ -107,4 +107,7 @@ async def test_a_story_walks_its_rows(story: Story, told: Told) -> None:
 
 
 async def test_every_row_is_walked(told: Told) -> None:
-    assert told.walked.rows == all_rows() - NOT_WALKED.keys()
+    walked = told.walked.rows
+
+    assert walked <= all_rows()
+    assert sorted(map(str, all_rows() - walked)) == sorted(map(str, NOT_WALKED))
