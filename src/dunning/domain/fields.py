@@ -64,12 +64,15 @@ def _instant_text(value: Any) -> Any:
 
 
 def _in_utc(value: datetime) -> datetime:
-    return value.astimezone(UTC)
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise PydanticCustomError("instant", "must lie within the years 1 to 9999, in UTC too") from None
 
 
 def _with_fixed_offset(value: datetime) -> datetime:
-    offset = value.utcoffset()
-    return value.astimezone(UTC if not offset else timezone(offset))
+    offset, in_utc = value.utcoffset(), _in_utc(value)
+    return value.astimezone(timezone(offset)) if offset else in_utc
 
 
 def _is_known(code: str) -> str:
