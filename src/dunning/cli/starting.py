@@ -15,7 +15,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from dunning.cli.exits import BAD_INPUT, REFUSED
 from dunning.cli.output import complain, console, note, print_json, say
-from dunning.cli.preview import foretell
 from dunning.cli.reading import fault_lines, machine_now, read_file
 from dunning.cli.session import JsonOption, Session, session, settings_of_here
 from dunning.client import Started
@@ -24,6 +23,7 @@ from dunning.domain.script import Script
 from dunning.domain.terms import Subscription
 from dunning.errors import Conflict, Fault, InvalidInput
 from dunning.intake import check_subscription, creation_warnings
+from dunning.previewing import foretell
 from dunning.sandbox.customers import register
 from dunning.settings import Settings
 
