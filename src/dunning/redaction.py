@@ -39,6 +39,7 @@ _PRIVATE_TEXT = re.compile(
     r"|\b(?:Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{4,}"
     r"|\bwhsec_[A-Za-z0-9+/=_-]+"
     r"|\bdodo_(?:live|test)_[A-Za-z0-9._-]+"
+    r"|\bdnk_[0-9a-f]{12}_[0-9a-f]{48}"
     r"|\b(?:sk|pk|skey|pkey|xnd)_[A-Za-z0-9_-]{8,}"
     r"|(?P<mail>[^\s@<>\"'(),;:\[\]=]+@[^\s@<>\"'(),;:\[\]]+\.[A-Za-z]{2,})"
     r"|(?<![\w.:+-])\+[1-9][0-9](?:[ .-]?[0-9]){6,13}(?![\w])",

@@ -28,6 +28,7 @@ _COMMANDS = {
     "explain": "dunning.cli.explain:explain",
     "clock": "dunning.cli.clock:clock",
     "ledger": "dunning.cli.ledger:ledger",
+    "keys": "dunning.cli.keys:keys",
     "cancel": "dunning.cli.steering:cancel",
     "restore": "dunning.cli.steering:restore",
     "pause": "dunning.cli.steering:pause",

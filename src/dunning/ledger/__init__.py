@@ -7,17 +7,20 @@ from typing import Self
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from dunning.ledger.answers import Answers
 from dunning.ledger.attempts import Attempts, ClaimLost, Resending
+from dunning.ledger.keys import ApiKeys
 from dunning.ledger.limits import Limits
 from dunning.ledger.messages import Commands, Inbox, Notices, Outbox
 from dunning.ledger.migrating import async_url, is_current, migrate
+from dunning.ledger.pages import Pages
 from dunning.ledger.record import Records
 from dunning.ledger.subscriptions import Subscriptions
 
 __all__ = ["ClaimLost", "Ledger", "Limits", "Resending", "is_current", "migrate"]
 
 
-class Ledger(Subscriptions, Attempts, Records, Commands, Inbox, Outbox, Notices):
+class Ledger(Subscriptions, Attempts, Records, Commands, Inbox, Outbox, Notices, ApiKeys, Answers, Pages):
     """Everything that is written down. Each method is one transaction."""
 
     def __init__(self, engine: AsyncEngine) -> None:
@@ -26,8 +29,14 @@ class Ledger(Subscriptions, Attempts, Records, Commands, Inbox, Outbox, Notices)
     @classmethod
     async def open(cls, url: str, *, pool_size: int = 10) -> Self:
         """Connect; `pool_size` connections at most, and as long as 10 s of waiting for one."""
+        # An error of the database would else repeat what was written, contacts and all, into a log.
         engine = create_async_engine(
-            async_url(url), pool_size=pool_size, max_overflow=0, pool_timeout=10, pool_pre_ping=True
+            async_url(url),
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=10,
+            pool_pre_ping=True,
+            hide_parameters=True,
         )
         return cls(engine)
 

@@ -171,7 +171,7 @@ class Attempts(Part):
         """One attempt, or None."""
         async with self._begin() as connection:
             row = (await connection.execute(select(attempts).where(attempts.c.key == key))).first()
-        return _stored(row) if row is not None else None
+        return stored_attempt(row) if row is not None else None
 
     async def first_sent_of(self, request: ChargeInput) -> datetime | None:
         """When the obligation was first put to the provider (machine clock); None when it never was."""
@@ -203,7 +203,7 @@ class Attempts(Part):
         found = and_(attempts.c.account == account, attempts.c.provider_payment_id == payment_id)
         async with self._begin() as connection:
             row = (await connection.execute(select(attempts).where(found))).first()
-        return _stored(row) if row is not None else None
+        return stored_attempt(row) if row is not None else None
 
     async def attempts_of(self, account: str, subscription: str) -> list[StoredAttempt]:
         """Every attempt of a subscription, oldest first."""
@@ -213,7 +213,7 @@ class Attempts(Part):
             .order_by(attempts.c.generation, attempts.c.planned_at, attempts.c.recorded_at)
         )
         async with self._begin() as connection:
-            return [_stored(row) for row in await connection.execute(query)]
+            return [stored_attempt(row) for row in await connection.execute(query)]
 
     async def has_open_rows(self, account: str, subscription: str) -> bool:
         """Whether an attempt of the subscription is under a live lease."""
@@ -348,7 +348,8 @@ async def _claim(
     return Claim(key=attempt.key, owner=owner, epoch=epoch, lease_seconds=LEASE.total_seconds())
 
 
-def _stored(row: Row[Any]) -> StoredAttempt:
+def stored_attempt(row: Row[Any]) -> StoredAttempt:
+    """A row of the table as a value."""
     names = StoredAttempt.model_fields
     values = {name: getattr(row, name) for name in names if name != "outcome"}
     raw = row.late_outcome or row.outcome

@@ -45,6 +45,7 @@ subscriptions = Table(
     _created(),
     Index("subscriptions_by_reference", "account", "reference"),
     Index("subscriptions_by_status", "account", "status"),
+    Index("subscriptions_by_customer", "account", "customer_id", "id"),
 )
 
 contacts = Table(
@@ -216,5 +217,33 @@ notices = Table(
     Column("tries", Integer, nullable=False, server_default="0"),
     Column("lease_until", _instant),
     Column("sent_at", _instant),
+    _created(),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("account", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    # SHA-256 of the secret part; the key itself is shown once and kept nowhere
+    Column("hash", Text, nullable=False),
+    _created("created_at"),
+    Column("expires_at", _instant),
+    Column("revoked_at", _instant),
+    Column("last_used_at", _instant),
+    Index("api_keys_by_account", "account", "id"),
+)
+
+answers = Table(
+    "answers",
+    metadata,
+    Column("account", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("fingerprint", Text, nullable=False),
+    # the generation that the request makes; a repeat after a crash sees whether it got there
+    Column("generation", Integer, nullable=False),
+    Column("status", Integer),
+    Column("body", JSONB),
     _created(),
 )

@@ -77,7 +77,7 @@ class Subscriptions(Part):
             row = (await connection.execute(query)).first()
         if row is None:
             raise NotFound(f"no subscription {subscription!r} in account {account!r}")
-        return _stored(row, row.state)
+        return stored_subscription(row, row.state)
 
     async def list_subscriptions(
         self, account: str, *, status: str | None = None, after: str | None = None, limit: int = 100
@@ -90,7 +90,7 @@ class Subscriptions(Part):
             query = query.where(subscriptions.c.id > after)
         async with self._begin() as connection:
             rows = await connection.execute(query.order_by(subscriptions.c.id).limit(limit))
-            return [_stored(row, None) for row in rows]
+            return [stored_subscription(row, None) for row in rows]
 
     async def open_subscriptions(self, account: str) -> list[tuple[str, int]]:
         """(id, generation) of everything that the ledger says is open: each must have a run. SPEC 8."""
@@ -155,7 +155,8 @@ async def _write_contacts(connection: AsyncConnection, account: str, given: Cont
     await connection.execute(upsert.on_conflict_do_update(index_elements=["account", "customer_id"], set_=values))
 
 
-def _stored(row: Row[Any], state: dict[str, Any] | None) -> Stored:
+def stored_subscription(row: Row[Any], state: dict[str, Any] | None) -> Stored:
+    """A row of the table, and the state of its snapshot, as a value."""
     return Stored(
         account=row.account,
         id=row.id,
