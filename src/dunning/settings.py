@@ -145,6 +145,7 @@ class Settings(BaseSettings):
         ledger_url: PostgreSQL, as `postgresql://...`; see `ledger_url_async`.
         accounts: merchant accounts by name.
         gateway_host, gateway_port: where the gateway listens; gateway_url: where others reach it.
+        api_requests_per_second, api_burst: how often one key of the HTTP API may ask, in each gateway process.
         sandbox_url, mail_url: the development stack's, None elsewhere.
         log_format: `json` for machines, `console` for people.
     """
@@ -159,6 +160,8 @@ class Settings(BaseSettings):
     gateway_host: str = "127.0.0.1"
     gateway_port: int = Field(default=8080, ge=0, le=65535)
     gateway_url: str | None = None
+    api_requests_per_second: float = Field(default=20.0, gt=0)
+    api_burst: int = Field(default=40, ge=1)
     sandbox_url: str | None = None
     mail_url: str | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"

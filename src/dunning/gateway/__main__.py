@@ -15,6 +15,8 @@ from fastapi import FastAPI
 
 from dunning.client import DunningClient, connect
 from dunning.errors import DunningError
+from dunning.gateway.api import Api
+from dunning.gateway.api.limiting import Limiter
 from dunning.gateway.app import Door, create_app
 from dunning.gateway.dispatcher import Dispatcher
 from dunning.ledger import Ledger
@@ -57,7 +59,9 @@ async def gateway(settings: Settings) -> AsyncIterator[FastAPI]:
             return await client.temporal.service_client.check_health()
 
         dispatcher = Dispatcher(ledger, client.signal_fact)
-        yield create_app(doors, ledger, dispatcher, is_temporal_well=is_temporal_well)
+        limiter = Limiter(settings.api_requests_per_second, settings.api_burst)
+        api = Api(client, limiter, settings.accounts)
+        yield create_app(doors, ledger, dispatcher, is_temporal_well=is_temporal_well, api=api)
 
 
 async def main(settings: Settings) -> None:

@@ -7,14 +7,17 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Literal
 
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import ClientDisconnect
 
 from dunning.errors import DunningError
+from dunning.gateway.api import Api, add_api
 from dunning.gateway.dispatcher import Dispatcher
 from dunning.gateway.reception import Reception
 from dunning.ledger import Ledger
@@ -38,6 +41,19 @@ class Door:
     secrets: tuple[str, ...]
 
 
+class Health(BaseModel):
+    """The process answers."""
+
+    result: Literal["ok"]
+
+
+class Readiness(BaseModel):
+    """What the gateway needs. Without Temporal, providers' messages are still taken."""
+
+    ledger: Literal["ok", "away"]
+    temporal: Literal["ok", "away"]
+
+
 class TooLarge(Exception):
     """The body is larger than any message."""
 
@@ -49,6 +65,7 @@ def create_app(
     *,
     is_temporal_well: Check,
     machine_now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    api: Api | None = None,
 ) -> FastAPI:
     """The application; its dispatcher runs as long as its lifespan.
 
@@ -56,6 +73,7 @@ def create_app(
         doors: by merchant account; the adapter's own name is part of the route.
         is_temporal_well: whether the workflow service answers; told by `/readyz`, and no condition of it.
         machine_now: the clock that signatures are held against.
+        api: what the HTTP API works with; without it, only providers' messages are taken.
     """
 
     @contextlib.asynccontextmanager
@@ -70,6 +88,8 @@ def create_app(
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     _add_webhooks(app, doors, Reception(ledger), dispatcher, machine_now)
     _add_health(app, ledger, is_temporal_well)
+    if api is not None:
+        add_api(app, api)
     return app
 
 
@@ -80,7 +100,7 @@ def _add_webhooks(
     dispatcher: Dispatcher,
     machine_now: Callable[[], datetime],
 ) -> None:
-    @app.post("/webhooks/{provider}/{account}")
+    @app.post("/webhooks/{provider}/{account}", include_in_schema=False)
     async def webhook(provider: str, account: str, request: Request) -> JSONResponse:
         door = doors.get(account)
         if door is None or door.provider.capabilities.name != provider:
@@ -108,12 +128,12 @@ def _add_webhooks(
 
 
 def _add_health(app: FastAPI, ledger: Ledger, is_temporal_well: Check) -> None:
-    @app.get("/healthz")
+    @app.get("/healthz", response_model=Health)
     async def healthz() -> JSONResponse:
         """The process answers."""
         return _answer(200, "ok")
 
-    @app.get("/readyz")
+    @app.get("/readyz", response_model=Readiness, responses={503: {"model": Readiness, "description": "Not ready"}})
     async def readyz() -> JSONResponse:
         """Messages can be stored. Without Temporal they are: they wait in the inbox."""
         try:
