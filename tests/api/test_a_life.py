@@ -48,16 +48,22 @@ async def until(
     return found
 
 
-async def test_from_a_decline_to_the_end_over_http_alone(http: httpx.AsyncClient, stack: Stack) -> None:
-    name, due = "life-1", (datetime.now(UTC) + timedelta(seconds=2)).isoformat()
+async def customer_who_is_declined_once(stack: Stack, name: str) -> dict[str, Any]:
+    """A subscription that is due in two seconds."""
+    due = (datetime.now(UTC) + timedelta(seconds=2)).isoformat()
     await script(stack, name, "INSUFFICIENT_FUNDS", "SUCCEEDED")
-    given = document(
+    return document(
         id=name,
         customer={"id": "cust-life", "email": "ayu@example.com"},
         provider_options={"country": "ID", "product_id": "p", "subscription_id": f"sub_{name}"},
         payment_methods=[{"token": "pm_1", "authorized_at": due}],
         schedule={"anchor_at": due, "interval": "MONTH"},
     )
+
+
+async def test_from_a_decline_to_the_end_over_http_alone(http: httpx.AsyncClient, stack: Stack) -> None:
+    name = "life-1"
+    given = await customer_who_is_declined_once(stack, name)
     assert (await http.post("/subscriptions", json=given)).status_code == 201
 
     declined = await until(http, f"/subscriptions/{name}", lambda s: s["status"] == "past_due")
