@@ -8,7 +8,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.names import BEGIN_COMMAND, LOAD, RECORD, BeginCommandInput, Loaded, LoadInput
-from dunning.domain.commands import CommandResult
+from dunning.domain.commands import USED_FOR_ANOTHER, CommandResult
 from dunning.ledger import Ledger
 from dunning.ledger.models import Record
 from dunning.settings import AccountSettings
@@ -59,6 +59,5 @@ class BookActivities:
             command=command.model_dump(mode="json"),
         )
         if begun.is_conflict:
-            reason = "command_id: must be unique in the account; it was used for another command"
-            return CommandResult(command_id=command.command_id, status="refused", reason=reason)
+            return CommandResult(command_id=command.command_id, status="refused", reason=USED_FOR_ANOTHER)
         return begun.result

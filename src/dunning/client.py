@@ -46,7 +46,7 @@ from dunning.contract import (
     workflow_id,
 )
 from dunning.domain.base import Value
-from dunning.domain.commands import Command, CommandResult
+from dunning.domain.commands import USED_FOR_ANOTHER, Command, CommandResult
 from dunning.domain.terms import Subscription
 from dunning.errors import NotFound
 from dunning.ledger import Ledger
@@ -155,6 +155,10 @@ class DunningClient:
             NotFound: the ledger knows no such subscription.
         """
         await self._require(account, subscription)
+        known = await self.ledger.stored_command(account, command.command_id)
+        if known is not None and (known.subscription, known.command) != (subscription, command.model_dump(mode="json")):
+            # Temporal and the run know a repeat by its id alone: they would answer with the first one's result.
+            return CommandResult(command_id=command.command_id, status="refused", reason=USED_FOR_ANOTHER)
         run: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
             WORKFLOW,
             SubscriptionInput(account=account, subscription=subscription),

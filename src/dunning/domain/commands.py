@@ -147,6 +147,10 @@ Command = Annotated[
 ]
 
 
+USED_FOR_ANOTHER = "command_id: must be unique in the account; it was used for another command"
+"""The reason of a refusal: an id stands for one command for ever. SPEC 9."""
+
+
 class CommandResult(Value):
     """What came of a command. `accepted`: it waits for a charge on its way; the ledger has the final result."""
 

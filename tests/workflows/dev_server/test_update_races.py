@@ -182,3 +182,17 @@ async def begin_slowly(world: World, *outcomes: str, **changes: Any) -> Life:
     slow = {"on": "charge", "kind": "slow", "seconds": 1.5, "subscription": life.name}
     (await world.http.post("/_sandbox/faults", json=[slow])).raise_for_status()
     return life
+
+
+async def test_an_id_that_was_used_for_another_command_is_refused_and_changes_nothing(world: World) -> None:
+    life = await world.begin("SUCCEEDED", due_in=FAR)
+    dunning = client_of(world)
+    first, other = Defer(command_id=f"{life.name}-1", days=2), Pause(command_id=f"{life.name}-1")
+
+    done = await dunning.command(ACCOUNT, life.name, first)
+    refused = await dunning.command(ACCOUNT, life.name, other)
+    again = await dunning.command(ACCOUNT, life.name, first)
+
+    assert (refused.status, refused.reason[:11]) == ("refused", "command_id:")
+    assert again == done
+    assert (await life.state()).status is not SubscriptionStatus.PAUSED
