@@ -9,6 +9,7 @@ from dunning.domain.apply import apply
 from dunning.domain.attempts import Outcome, OutcomeKind
 from dunning.domain.beginning import new_state
 from dunning.domain.decide import Do, decide
+from dunning.domain.declines import DeclineClass
 from dunning.domain.state import State
 from dunning.domain.tables import CycleStatus
 from tests.builders import at, subscription
@@ -99,3 +100,31 @@ def test_that_an_attempt_never_arrived_is_remembered_with_its_obligation() -> No
     state = concluded(charged(OutcomeKind.UNKNOWN), OutcomeKind.ABSENT, DUE + timedelta(hours=25), is_look_up=True)
 
     assert state.obligation("1").flagged[-1] == "an attempt never reached the provider and is made again"
+
+
+def test_a_soft_decline_found_after_the_only_card_expired_waits_for_another_method() -> None:
+    for kind in (OutcomeKind.PENDING, OutcomeKind.UNKNOWN):
+        state = charged(kind)
+        state = state.but(methods=tuple(m.but(expires="2026-03") for m in state.methods))
+        when = at("2026-04-01T00:10")
+        outcome = Outcome(kind=OutcomeKind.DECLINED, at=when, klass=DeclineClass.SOFT)
+
+        fact = facts.AttemptConcluded(obligation="1", number=1, outcome=outcome, is_look_up=True)
+        state = apply(state, fact, when).state
+
+        assert state.obligation("1").status is CycleStatus.AWAITING_METHOD
+
+
+def test_an_answer_that_has_no_place_is_not_asked_for_again_at_once() -> None:
+    state = charged(OutcomeKind.PENDING)
+    first = decide(state, DUE)
+    assert first is not None
+    assert first.do is Do.LOOK_UP
+
+    state = concluded(state, OutcomeKind.DEFERRED, first.at, is_look_up=True)
+    again = decide(state, first.at)
+
+    assert state.obligation("1").status is CycleStatus.PENDING
+    assert any("no place" in a.what for a in state.attention)
+    assert again is not None
+    assert (again.do, again.at > first.at) == (Do.LOOK_UP, True)

@@ -84,7 +84,7 @@ async def told(request: pytest.FixtureRequest, databases: servers.Databases) -> 
     chosen: list[Story] = (
         STORIES if is_whole else [item.callspec.params["story"] for item in mine if hasattr(item, "callspec")]
     )
-    together = [[s for s in chosen if not s.is_apart], *([s] for s in chosen if s.is_apart)]
+    together = [[s for s in chosen if not s.is_apart]] + [[s] for s in chosen if s.is_apart]
     urls = [await databases.fresh() for _ in together]
     with listening() as walked:
         told = Told(walked)

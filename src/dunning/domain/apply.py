@@ -53,6 +53,9 @@ def _refuse(step: Step, fact: Fact, refused: IllegalTransition) -> None:
         step.answer(result)
         return
     step.attend(f"a fact has no place here: {fact.fact}: {refused}")
+    if isinstance(fact, facts.AttemptConcluded) and fact.is_look_up:
+        # The question was asked all the same: it is not asked again at once, without an end.
+        collecting.count_look(step, step.s.obligation(fact.obligation))
 
 
 # --- mandate ---------------------------------------------------------------------------------------

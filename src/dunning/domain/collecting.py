@@ -358,6 +358,9 @@ def _drop(step: Step, obligation: Obligation, dropped: tuple[DroppedRung, ...]) 
 
 def _ask_for_method(step: Step, obligation: Obligation, attempt: Attempt, fact: CycleFact) -> None:
     """Backups first, each once, in rank order; then the customer is asked, or the cycle given up. SPEC 7."""
+    if fact is CycleFact.NO_USABLE_METHOD and obligation.status is not CycleStatus.ATTEMPTING:
+        # The method became unusable while the charge was on its way: the decline needs the customer then.
+        fact = CycleFact.DECLINED_NEEDS_CUSTOMER
     if obligation.kept_method is not None:
         obligation = step.move(obligation, _prove(obligation, CycleFact.DECLINED_RETRYABLE))
         obligation = fall_due(step, obligation, needs_customer=False)
