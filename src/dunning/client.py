@@ -51,6 +51,9 @@ from dunning.domain.terms import Subscription
 from dunning.errors import NotFound
 from dunning.ledger import Ledger
 
+UPDATE_TRIES = 3
+_NOT_READY = (RPCStatusCode.FAILED_PRECONDITION, RPCStatusCode.ABORTED)
+
 RPC_TIMEOUT = timedelta(seconds=10)
 COMMAND_TIMEOUT = timedelta(seconds=60)
 """A command's answer comes when the run has taken it in, which may wait for an activity of its own."""
@@ -159,6 +162,22 @@ class DunningClient:
         if known is not None and (known.subscription, known.command) != (subscription, command.model_dump(mode="json")):
             # Temporal and the run know a repeat by its id alone: they would answer with the first one's result.
             return CommandResult(command_id=command.command_id, status="refused", reason=USED_FOR_ANOTHER)
+        for tries_left in range(UPDATE_TRIES - 1, -1, -1):
+            try:
+                return await self._update(account, subscription, command)
+            except WorkflowUpdateFailedError as failure:
+                cause = failure.cause
+                if isinstance(cause, ApplicationError) and cause.type == "refused":
+                    return await self._first_result(account, subscription, command, cause.message)
+                raise
+            except RPCError as failure:
+                # The run's workflow task met a message that came at the same moment, and is done again. A command
+                # is carried out once by its id, so it may be sent again.
+                if failure.status not in _NOT_READY or not tries_left:
+                    raise
+        raise AssertionError("the last try returns or raises")
+
+    async def _update(self, account: str, subscription: str, command: Command) -> CommandResult:
         run: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
             WORKFLOW,
             SubscriptionInput(account=account, subscription=subscription),
@@ -167,20 +186,14 @@ class DunningClient:
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
         )
-        try:
-            result: CommandResult = await self.temporal.execute_update_with_start_workflow(
-                command.name,
-                command,
-                start_workflow_operation=run,
-                id=command.command_id,
-                result_type=CommandResult,
-                rpc_timeout=COMMAND_TIMEOUT,
-            )
-        except WorkflowUpdateFailedError as failure:
-            cause = failure.cause
-            if isinstance(cause, ApplicationError) and cause.type == "refused":
-                return await self._first_result(account, subscription, command, cause.message)
-            raise
+        result: CommandResult = await self.temporal.execute_update_with_start_workflow(
+            command.name,
+            command,
+            start_workflow_operation=run,
+            id=command.command_id,
+            result_type=CommandResult,
+            rpc_timeout=COMMAND_TIMEOUT,
+        )
         return result
 
     async def _first_result(self, account: str, subscription: str, command: Command, reason: str) -> CommandResult:
