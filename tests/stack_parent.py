@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -20,4 +21,6 @@ async def main(file: Path, directory: Path) -> None:
 
 
 if __name__ == "__main__":
+    # A run that a shell put in the background is given an ignored SIGINT, and so are its children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2])))

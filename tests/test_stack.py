@@ -240,7 +240,10 @@ def test_nothing_outlives_the_parent_however_it_ends(small: Path, tmp_path: Path
 
         parent.send_signal(number)
 
-        assert parent.wait(20) == (-number if number is not signal.SIGINT else parent.returncode)
+        try:
+            assert parent.wait(20) == (-number if number is not signal.SIGINT else parent.returncode)
+        finally:
+            parent.kill()
         for name, watch in watches.items():
             assert select.select([watch], [], [], 10)[0], f"{name} outlived its parent"
             os.close(watch)
