@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from dunning.domain import collecting, lifecycle, planning, telling
+from dunning.domain import collecting, lifecycle, planning, telling, unpaid
 from dunning.domain.attempts import Trigger, on_demand_obligation
 from dunning.domain.command_table import judge, retry_target
 from dunning.domain.commands import (
@@ -155,7 +155,7 @@ def _retry_now(step: Step, command: RetryNow) -> dict[str, str]:
     method = current if current in candidates else candidates[0]
     at = instant_of(step, command)
     if method is not None:
-        collecting.plan_now(step, obligation, Trigger.OPERATOR, CycleFact.TRIED_BY_PERSON, at=at, method=method)
+        unpaid.plan_now(step, obligation, Trigger.OPERATOR, CycleFact.TRIED_BY_PERSON, at=at, method=method)
     return {"obligation": obligation.id}
 
 
@@ -185,7 +185,7 @@ def take_method(step: Step, method: MethodState, at: datetime) -> None:
 def _try_on(step: Step, obligation: Obligation, method: MethodState, at: datetime) -> None:
     if obligation.status in (CycleStatus.RETRYING, CycleStatus.AWAITING_METHOD):
         trigger = Trigger.PAYMENT_METHOD_UPDATED
-        collecting.plan_now(step, obligation, trigger, CycleFact.METHOD_UPDATED, at=at, method=method)
+        unpaid.plan_now(step, obligation, trigger, CycleFact.METHOD_UPDATED, at=at, method=method)
     elif obligation.next is not None:
         step.put(obligation, next=obligation.next.but(method=method.token))
     else:
@@ -223,7 +223,7 @@ def _mark_fixed(step: Step, command: Command) -> dict[str, str]:
             method = planning.usable_method(step.s, step.now)
             if method is None:
                 continue
-            collecting.plan_now(step, obligation, Trigger.OPERATOR, CycleFact.FIXED, at=at, method=method)
+            unpaid.plan_now(step, obligation, Trigger.OPERATOR, CycleFact.FIXED, at=at, method=method)
     return {}
 
 
