@@ -12,6 +12,7 @@ workflow task replays it with the right time. Nothing reaches the history.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from temporalio import workflow
@@ -46,6 +47,9 @@ class _Guarded(WorkflowInstance):
         self._inner = inner
         self._length = 0
         self._time_ns = 0
+        self._last_command: Any = None
+        self._of_command: dict[str, Any] = {}
+        self._of_run: dict[str, Any] = {}
 
     def activate(self, act: WorkflowActivation) -> WorkflowActivationCompletion:
         if self._is_stale(act):
@@ -66,10 +70,25 @@ class _Guarded(WorkflowInstance):
         return act.timestamp.ToNanoseconds() <= self._time_ns and any(_is_of_history(job) for job in act.jobs)
 
     def get_serialization_context(self, command_info: Any) -> Any:
-        return self._inner.get_serialization_context(command_info)
+        """As the inner instance says. See `_remembered`."""
+        return self._remembered(self._inner.get_serialization_context, command_info)
 
     def get_external_store_context(self, command_info: Any) -> Any:
-        return self._inner.get_external_store_context(command_info)
+        """As the inner instance says. See `_remembered`."""
+        return self._remembered(self._inner.get_external_store_context, command_info)
+
+    def _remembered(self, ask: Callable[[Any], Any], command_info: Any) -> Any:
+        """What is said of one command, or (None) of the run itself, does not change while it is asked.
+
+        The SDK asks some thirty times a cycle, and each asking enters the sandbox: a tenth of a cycle's time.
+        """
+        if command_info != self._last_command:
+            self._of_command.clear()
+            self._last_command = command_info
+        known = self._of_run if command_info is None else self._of_command
+        if ask.__name__ not in known:
+            known[ask.__name__] = ask(command_info)
+        return known[ask.__name__]
 
     def get_info(self) -> workflow.Info:
         return self._inner.get_info()

@@ -14,6 +14,7 @@ from dunning.ledger.limits import Limits
 from dunning.ledger.messages import Commands, Inbox, Notices, Outbox
 from dunning.ledger.migrating import async_url, is_current, migrate
 from dunning.ledger.pages import Pages
+from dunning.ledger.pooling import ping_when_idle
 from dunning.ledger.record import Records
 from dunning.ledger.subscriptions import Subscriptions
 
@@ -25,6 +26,7 @@ class Ledger(Subscriptions, Attempts, Records, Commands, Inbox, Outbox, Notices,
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @classmethod
     async def open(cls, url: str, *, pool_size: int = 10) -> Self:
@@ -35,9 +37,9 @@ class Ledger(Subscriptions, Attempts, Records, Commands, Inbox, Outbox, Notices,
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=10,
-            pool_pre_ping=True,
             hide_parameters=True,
         )
+        ping_when_idle(engine)
         return cls(engine)
 
     async def ping(self) -> None:

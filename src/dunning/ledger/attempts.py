@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, and_, case, null, select, update
+from sqlalchemy import Row, and_, bindparam, case, null, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql import func
@@ -18,7 +18,7 @@ from dunning.domain.attempts import Outcome, OutcomeKind
 from dunning.domain.base import Value
 from dunning.domain.declines import DeclineClass
 from dunning.errors import Conflict, NotFound
-from dunning.ledger.base import Part, machine_now
+from dunning.ledger.base import Part
 from dunning.ledger.limits import Limits, free_slot, lock_account, lock_customer
 from dunning.ledger.models import Admission, ChargeInput, Claim, LookUpInput, StoredAttempt
 from dunning.ledger.record import write_record
@@ -55,9 +55,8 @@ class Attempts(Part):
             Conflict: the same key was used for another amount, currency, method or trigger.
         """
         async with self._begin() as connection:
-            await lock_account(connection, request.account, limits)
-            await lock_customer(connection, request.account, request.customer)
-            now = await machine_now(connection)
+            bucket = await lock_account(connection, request.account, limits)
+            now = await lock_customer(connection, request.account, request.customer)
             row = await _locked(connection, request.attempt.key)
             if request.carry is not None:
                 await write_record(connection, request.carry)
@@ -67,7 +66,7 @@ class Attempts(Part):
             refused = await _refused_method(connection, request)
             if refused is not None:
                 return Admission(outcome=refused)
-            free_at = await free_slot(connection, request, limits, now)
+            free_at = await free_slot(connection, request, limits, bucket, now)
             if free_at is not None:
                 at, because = free_at
                 return Admission(outcome=_deferred(request, at - now, because))
@@ -79,25 +78,9 @@ class Attempts(Part):
         Raises:
             ClaimLost: owner, epoch or lease no longer hold.
         """
-        ours = and_(
-            attempts.c.key == claim.key,
-            attempts.c.owner == claim.owner,
-            attempts.c.epoch == claim.epoch,
-            attempts.c.status == "started",
-            attempts.c.lease_until > func.clock_timestamp(),
-        )
-        sent = (
-            update(attempts)
-            .where(ours)
-            .values(
-                status="sent",
-                # One instant for both: they differ only where the key was sent before.
-                sent_at=func.statement_timestamp(),
-                first_sent_at=func.coalesce(attempts.c.first_sent_at, func.statement_timestamp()),
-            )
-        )
-        async with self._begin() as connection:
-            result = await connection.execute(sent)
+        ours = {"mine": claim.key, "my_name": claim.owner, "my_epoch": claim.epoch}
+        async with self._once() as connection:
+            result = await connection.execute(_SENT, ours)
             if result.rowcount != 1:
                 raise ClaimLost(f"attempt {claim.key}: another owner has taken over, or the lease ended")
 
@@ -169,8 +152,8 @@ class Attempts(Part):
 
     async def attempt(self, key: str) -> StoredAttempt | None:
         """One attempt, or None."""
-        async with self._begin() as connection:
-            row = (await connection.execute(select(attempts).where(attempts.c.key == key))).first()
+        async with self._once() as connection:
+            row = (await connection.execute(_BY_KEY, {"wanted": key})).first()
         return stored_attempt(row) if row is not None else None
 
     async def first_sent_of(self, request: ChargeInput) -> datetime | None:
@@ -249,7 +232,27 @@ class Attempts(Part):
 
 
 async def _locked(connection: AsyncConnection, key: str) -> Row[Any] | None:
-    return (await connection.execute(select(attempts).where(attempts.c.key == key).with_for_update())).first()
+    return (await connection.execute(_LOCKED, {"wanted": key})).first()
+
+
+_BY_KEY = select(attempts).where(attempts.c.key == bindparam("wanted"))
+_LOCKED = _BY_KEY.with_for_update()
+_SENT = (
+    update(attempts)
+    .where(
+        attempts.c.key == bindparam("mine"),
+        attempts.c.owner == bindparam("my_name"),
+        attempts.c.epoch == bindparam("my_epoch"),
+        attempts.c.status == "started",
+        attempts.c.lease_until > func.clock_timestamp(),
+    )
+    .values(
+        status="sent",
+        # One instant for both: they differ only where the key was sent before.
+        sent_at=func.statement_timestamp(),
+        first_sent_at=func.coalesce(attempts.c.first_sent_at, func.statement_timestamp()),
+    )
+)
 
 
 def _known(row: Row[Any], request: ChargeInput, now: datetime, resending: Resending) -> Outcome | None:
@@ -302,12 +305,8 @@ def _deferred(request: ChargeInput, wait: timedelta, because: str) -> Outcome:
 
 
 async def _refused_method(connection: AsyncConnection, request: ChargeInput) -> Outcome | None:
-    dead = select(method_verdicts.c.raw_code).where(
-        method_verdicts.c.account == request.account,
-        method_verdicts.c.customer_id == request.customer,
-        method_verdicts.c.token == request.attempt.method,
-    )
-    row = (await connection.execute(dead)).first()
+    asked = {"account": request.account, "customer": request.customer, "token": request.attempt.method}
+    row = (await connection.execute(_CONDEMNED, asked)).first()
     if row is None:
         return None
     return Outcome(
@@ -317,6 +316,13 @@ async def _refused_method(connection: AsyncConnection, request: ChargeInput) -> 
         klass=DeclineClass.HARD,
         because="the method was declined for good for this customer before",
     )
+
+
+_CONDEMNED = select(method_verdicts.c.raw_code).where(
+    method_verdicts.c.account == bindparam("account"),
+    method_verdicts.c.customer_id == bindparam("customer"),
+    method_verdicts.c.token == bindparam("token"),
+)
 
 
 async def _claim(
@@ -343,8 +349,11 @@ async def _claim(
         "epoch": epoch,
         "lease_until": now + LEASE,
     }
-    upsert = insert(attempts).values(key=attempt.key, **values)
-    await connection.execute(upsert.on_conflict_do_update(index_elements=["key"], set_=values))
+    upsert = insert(attempts)
+    claimed = upsert.on_conflict_do_update(
+        index_elements=["key"], set_={name: upsert.excluded[name] for name in values}
+    )
+    await connection.execute(claimed, {"key": attempt.key, **values})
     return Claim(key=attempt.key, owner=owner, epoch=epoch, lease_seconds=LEASE.total_seconds())
 
 

@@ -7,9 +7,10 @@ uses no rung.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from pydantic import Field
-from sqlalchemy import and_, select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql import func
@@ -31,41 +32,58 @@ class Limits(Value):
         return max(1.0, self.requests_per_second)
 
 
-async def lock_account(connection: AsyncConnection, account: str, limits: Limits) -> None:
+class Bucket(NamedTuple):
+    """An account's bucket of requests as its gate held it."""
+
+    tokens: float
+    refilled_at: datetime
+
+
+async def lock_account(connection: AsyncConnection, account: str, limits: Limits) -> Bucket:
     """The account's gate, locked until the transaction ends."""
-    gate = insert(account_gates).values(account=account, tokens=limits.burst, refilled_at=func.clock_timestamp())
-    await connection.execute(gate.on_conflict_do_nothing())
-    await connection.execute(
-        select(account_gates.c.account).where(account_gates.c.account == account).with_for_update()
+    gate = await connection.execute(_ACCOUNT_GATE, {"account": account, "tokens": limits.burst})
+    return Bucket(*gate.one())
+
+
+async def lock_customer(connection: AsyncConnection, account: str, customer: str) -> datetime:
+    """The customer's gate, locked until the transaction ends; always after the account's.
+
+    Returns the database's clock once both are ours: leases are counted from it.
+    """
+    gate = await connection.execute(_CUSTOMER_GATE, {"account": account, "customer_id": customer})
+    now: datetime = gate.scalar_one()
+    return now
+
+
+# An update that changes nothing: the row is made or locked, and read, in one round trip.
+_ACCOUNT_GATE = (
+    insert(account_gates)
+    .values(refilled_at=func.clock_timestamp())
+    .on_conflict_do_update(index_elements=["account"], set_={"tokens": account_gates.c.tokens})
+    .returning(account_gates.c.tokens, account_gates.c.refilled_at)
+)
+_CUSTOMER_GATE = (
+    insert(customer_gates)
+    .on_conflict_do_update(
+        index_elements=["account", "customer_id"], set_={"customer_id": customer_gates.c.customer_id}
     )
-
-
-async def lock_customer(connection: AsyncConnection, account: str, customer: str) -> None:
-    """The customer's gate, locked until the transaction ends; always after the account's."""
-    gate = insert(customer_gates).values(account=account, customer_id=customer)
-    await connection.execute(gate.on_conflict_do_nothing())
-    found = and_(customer_gates.c.account == account, customer_gates.c.customer_id == customer)
-    await connection.execute(select(customer_gates.c.account).where(found).with_for_update())
+    .returning(func.clock_timestamp())
+)
 
 
 async def free_slot(
-    connection: AsyncConnection, request: ChargeInput, limits: Limits, now: datetime
+    connection: AsyncConnection, request: ChargeInput, limits: Limits, bucket: Bucket, now: datetime
 ) -> tuple[datetime, str] | None:
     """None when the charge may go, its request taken from the bucket; else when to ask again, and why."""
-    live = select(attempts.c.customer_id, attempts.c.lease_until).where(
-        attempts.c.account == request.account,
-        attempts.c.status.in_(("started", "sent")),
-        attempts.c.lease_until > now,
-        attempts.c.key != request.attempt.key,
-    )
-    holders = (await connection.execute(live)).all()
+    asked = {"account": request.account, "now": now, "key": request.attempt.key}
+    holders = (await connection.execute(_HOLDERS, asked)).all()
     of_customer = [h.lease_until for h in holders if h.customer_id == request.customer]
     if of_customer:
         return min([*of_customer, now + _ASK_AGAIN]), "another charge of this customer is under way"
     if len(holders) >= limits.max_in_flight:
         until = min([h.lease_until for h in holders] + [now + _ASK_AGAIN])
         return until, f"{len(holders)} charges of the account are under way, as many as it may have"
-    return await _take_token(connection, request.account, limits, now)
+    return await _take_token(connection, request.account, limits, bucket, now)
 
 
 _ASK_AGAIN = timedelta(seconds=5)
@@ -73,14 +91,21 @@ _ASK_AGAIN = timedelta(seconds=5)
 
 
 async def _take_token(
-    connection: AsyncConnection, account: str, limits: Limits, now: datetime
+    connection: AsyncConnection, account: str, limits: Limits, bucket: Bucket, now: datetime
 ) -> tuple[datetime, str] | None:
-    gate = (await connection.execute(select(account_gates).where(account_gates.c.account == account))).one()
-    elapsed = max(0.0, (now - gate.refilled_at).total_seconds())
-    tokens = min(limits.burst, gate.tokens + elapsed * limits.requests_per_second)
+    elapsed = max(0.0, (now - bucket.refilled_at).total_seconds())
+    tokens = min(limits.burst, bucket.tokens + elapsed * limits.requests_per_second)
     if tokens < 1.0:
         wait = timedelta(seconds=(1.0 - tokens) / limits.requests_per_second)
         return now + wait, f"the account sends {limits.requests_per_second:g} requests a second at most"
-    spent = update(account_gates).where(account_gates.c.account == account)
-    await connection.execute(spent.values(tokens=tokens - 1.0, refilled_at=now))
+    await connection.execute(_SPEND, {"of": account, "tokens": tokens - 1.0, "refilled_at": now})
     return None
+
+
+_HOLDERS = select(attempts.c.customer_id, attempts.c.lease_until).where(
+    attempts.c.account == bindparam("account"),
+    attempts.c.status.in_(("started", "sent")),
+    attempts.c.lease_until > bindparam("now"),
+    attempts.c.key != bindparam("key"),
+)
+_SPEND = update(account_gates).where(account_gates.c.account == bindparam("of"))

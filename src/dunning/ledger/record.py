@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 
-from sqlalchemy import and_, or_, update
+from sqlalchemy import Update, and_, bindparam, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql import func
 
 from dunning.domain.messages import NoticeStatus, PlannedNotice
-from dunning.ledger.base import Part, append_event
+from dunning.ledger.base import NewEvent, Part, append_events
 from dunning.ledger.models import Record
 from dunning.ledger.schema import commands, notices, snapshots, subscriptions
 
@@ -25,16 +26,8 @@ class Records(Part):
 
 async def write_record(connection: AsyncConnection, record: Record) -> None:
     """The same inside a transaction that is open already."""
-    for index, event in enumerate(record.events):
-        await append_event(
-            connection,
-            account=record.account,
-            subscription=record.subscription,
-            event_id=_event_id(record, index),
-            type_=event.type.value,
-            at=event.at,
-            data=event.data,
-        )
+    events = [NewEvent(_event_id(record, n), e.type.value, e.at, e.data) for n, e in enumerate(record.events)]
+    await append_events(connection, account=record.account, subscription=record.subscription, events=events)
     for notice in record.notices:
         await _write_notice(connection, record, notice)
     for result in record.command_results:
@@ -51,25 +44,51 @@ def _event_id(record: Record, index: int) -> str:
 
 
 async def _write_snapshot(connection: AsyncConnection, record: Record) -> None:
-    values = {"generation": record.generation, "revision": record.revision, "state": record.snapshot}
-    upsert = insert(snapshots).values(account=record.account, subscription=record.subscription, **values)
-    is_newer = or_(
-        snapshots.c.generation < record.generation,
-        and_(snapshots.c.generation == record.generation, snapshots.c.revision < record.revision),
+    given = {
+        "new_account": record.account,
+        "new_subscription": record.subscription,
+        "new_generation": record.generation,
+        "new_revision": record.revision,
+        "new_state": record.snapshot,
+        "new_status": record.status,
+        "new_is_open": record.is_open,
+        "new_reference": record.reference,
+    }
+    await connection.execute(_SNAPSHOT, given)
+
+
+def _snapshot() -> Update:
+    """The snapshot where it is newer, and then its mirror in the subscription's row too: one statement."""
+    new = insert(snapshots).values({name: bindparam(f"new_{name}") for name in _SNAPSHOT_COLUMNS})
+    is_newer = tuple_(snapshots.c.generation, snapshots.c.revision) < tuple_(
+        new.excluded.generation, new.excluded.revision
     )
-    upsert = upsert.on_conflict_do_update(index_elements=["account", "subscription"], set_=values, where=is_newer)
-    written = await connection.execute(upsert.returning(snapshots.c.revision))
-    if written.first() is None:
-        return
-    mirror = {"status": record.status, "is_open": record.is_open}
-    if record.reference is not None:
-        mirror["reference"] = record.reference
-    ours = and_(
-        subscriptions.c.account == record.account,
-        subscriptions.c.id == record.subscription,
-        subscriptions.c.generation == record.generation,
+    written = (
+        new.on_conflict_do_update(
+            index_elements=["account", "subscription"],
+            set_={name: new.excluded[name] for name in ("generation", "revision", "state")},
+            where=is_newer,
+        )
+        .returning(snapshots.c.account, snapshots.c.subscription, snapshots.c.generation)
+        .cte("written")
     )
-    await connection.execute(update(subscriptions).where(ours).values(**mirror))
+    return (
+        update(subscriptions)
+        .where(
+            subscriptions.c.account == written.c.account,
+            subscriptions.c.id == written.c.subscription,
+            subscriptions.c.generation == written.c.generation,
+        )
+        .values(
+            status=bindparam("new_status"),
+            is_open=bindparam("new_is_open"),
+            reference=func.coalesce(bindparam("new_reference"), subscriptions.c.reference),
+        )
+    )
+
+
+_SNAPSHOT_COLUMNS = ("account", "subscription", "generation", "revision", "state")
+_SNAPSHOT = _snapshot()
 
 
 async def _write_notice(connection: AsyncConnection, record: Record, notice: PlannedNotice) -> None:
