@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-from benchmarks import cycles, memory, preview, starting
+from benchmarks import chaos, cycles, memory, preview, starting
 from benchmarks.rows import Row
 
 BENCHES: dict[str, Callable[..., list[Row]]] = {
@@ -15,6 +15,7 @@ BENCHES: dict[str, Callable[..., list[Row]]] = {
     "start": starting.run,
     "memory": memory.run,
     "cycles": cycles.run,
+    "chaos": chaos.run,
 }
 
 
@@ -24,11 +25,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="fail below a floor (always so)")
     parser.add_argument("--quick", action="store_true", help="shorter, with more noise")
     parser.add_argument("--only", choices=sorted(BENCHES), action="append", help="only this bench")
+    parser.add_argument("--seed", type=int, help="chaos: draw the same again")
+    parser.add_argument("--subscriptions", type=int, help="chaos: how many")
+    parser.add_argument("--kills", type=int, help="chaos: how many SIGKILLs of workers")
     given = parser.parse_args(arguments)
+    of_chaos = {"seed": given.seed, "subscriptions": given.subscriptions, "kills": given.kills}
     rows: list[Row] = []
     for name in given.only or BENCHES:
         began = time.monotonic()
-        found = BENCHES[name](is_quick=given.quick)
+        found = BENCHES[name](is_quick=given.quick, **(of_chaos if name == "chaos" else {}))
         for row in found:
             print(row.line(), flush=True)
         print(f"     {name}: {time.monotonic() - began:.0f} s", flush=True)

@@ -7,7 +7,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +25,7 @@ from dunning.stack import Stack
 ROOT = Path(__file__).parents[1]
 ACCOUNTS = Path(__file__).with_name("accounts.yml")
 AT_ONCE = 16
+QUIET = ("temporal", "migrate", "sandbox")
 T = TypeVar("T")
 
 
@@ -132,16 +133,16 @@ async def gathered(work: Callable[[T], Awaitable[Any]], items: Iterable[T], at_o
 
 
 @contextlib.asynccontextmanager
-async def open_stage(**environment: str) -> AsyncIterator[Stage]:
-    """The servers without gateway and worker: no webhook is sent, every outcome is in the answer of the call."""
-    given = {
-        "DUNNING_ACCOUNTS_FILE": str(ACCOUNTS),
-        "DUNNING_SANDBOX_WEBHOOK_URL": "",
-        "DUNNING_SANDBOX_SETTLE_SECONDS": "0",
-        **environment,
-    }
+async def open_stage(services: Sequence[str] = QUIET, **environment: str) -> AsyncIterator[Stage]:
+    """The servers without gateway and worker: no webhook is sent, every outcome is in the answer of the call.
+
+    With `services` that have a gateway, webhooks go there and outcomes take their time.
+    """
+    given = {"DUNNING_ACCOUNTS_FILE": str(ACCOUNTS), **environment}
+    if "gateway" not in services:
+        given |= {"DUNNING_SANDBOX_WEBHOOK_URL": "", "DUNNING_SANDBOX_SETTLE_SECONDS": "0"}
     async with (
-        Stack.start(["temporal", "migrate", "sandbox"], environment=given) as stack,
+        Stack.start(list(services), environment=given) as stack,
         # The sandbox drops an idle connection after 5 s; one that is kept for less is never found dead.
         httpx.AsyncClient(
             base_url=stack.env["DUNNING_SANDBOX_URL"], timeout=60, limits=httpx.Limits(keepalive_expiry=1)

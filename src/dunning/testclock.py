@@ -58,9 +58,16 @@ class TestClock:
     __test__ = False  # pytest: not a test class
 
     def __init__(
-        self, dunning: DunningClient, account: str, subscription: str, *, sandbox: httpx.AsyncClient | None = None
+        self,
+        dunning: DunningClient,
+        account: str,
+        subscription: str,
+        *,
+        sandbox: httpx.AsyncClient | None = None,
+        patience: float = PATIENCE,
     ) -> None:
         require_development_server(dunning.temporal)
+        self._patience = patience
         self._dunning = dunning
         self._account = account
         self._subscription = subscription
@@ -81,7 +88,7 @@ class TestClock:
         """
         why = "no answer at all"
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(self._patience):
                 while True:
                     try:
                         return await self._ask()
@@ -113,7 +120,7 @@ class TestClock:
         """The same with the instant that the run's timer is set to, a mere renewal of the run included."""
         report: StateReport | None = None
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(self._patience):
                 while True:
                     report = await self.report()
                     if report.state is not None and report.is_quiet and await self._is_quiet_around():

@@ -19,7 +19,7 @@ from dunning.domain.terms import Subscription
 from dunning.ledger.models import StoredAttempt, StoredNotice
 from dunning.providers.dodo_declines import DODO_DECLINES
 from dunning.sandbox.customers import register
-from dunning.testclock import TestClock
+from dunning.testclock import PATIENCE, TestClock
 
 
 class Lived(Value):
@@ -66,6 +66,7 @@ class Living:
         now: datetime,
         cycles: int,
         on_step: Callable[[State], None],
+        patience: float = PATIENCE,
     ) -> None:
         self._dunning = dunning
         self._sandbox = sandbox
@@ -74,7 +75,8 @@ class Living:
         self._now = now
         self._cycles = cycles
         self._on_step = on_step
-        self._clock = TestClock(dunning, subscription.merchant_account, subscription.id, sandbox=sandbox)
+        account = subscription.merchant_account
+        self._clock = TestClock(dunning, account, subscription.id, sandbox=sandbox, patience=patience)
         self._steps = 0
 
     async def live(self) -> Lived:

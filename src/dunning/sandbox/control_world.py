@@ -30,8 +30,9 @@ async def faults(sandbox: Here, body: list[Fault] | Fault | FaultList) -> dict[s
 
 @router.get("/faults")
 async def faults_left(sandbox: Here) -> dict[str, Any]:
-    """The faults still to come."""
-    return {"faults": sandbox.faults.rows()}
+    """The faults still to come, the requests by what they asked, and the faults that befell them by kind."""
+    found = sandbox.faults
+    return {"faults": found.rows(), "requests": dict(found.asked), "befallen": dict(found.befallen)}
 
 
 @router.delete("/faults", status_code=204)

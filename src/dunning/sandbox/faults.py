@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import MutableMapping
 from typing import Any, Literal
 
@@ -32,6 +33,7 @@ ABORT = "dunning.sandbox.abort"
 LAG = "dunning.sandbox.lag"
 _CHARGE = re.compile(r"^/subscriptions/([^/]+)/charge$")
 _LOOKUP = re.compile(r"^/payments(?:/([^/]+))?$")
+_MANDATE = re.compile(r"^/subscriptions/([^/]+)(?:/update-payment-method)?$")
 _WHATSAPP = re.compile(r"^/v[0-9]+\.[0-9]+/[^/]+/messages$")
 _OWN = ("/_sandbox", "/healthz", "/pay/", "/portal/", "/docs", "/openapi.json")
 
@@ -71,6 +73,8 @@ def classify(method: str, path: str) -> tuple[Target, str | None] | None:
         return "whatsapp", None
     if method == "POST" and path in ("/checkouts", "/subscriptions"):
         return "mandate", None
+    if found := _MANDATE.match(path):
+        return "mandate", found[1]
     return "any", None
 
 
@@ -79,14 +83,18 @@ class Faults:
 
     def __init__(self) -> None:
         self._faults: list[Fault] = []
+        self.asked: Counter[Target] = Counter()
+        self.befallen: Counter[FaultKind] = Counter()
 
     def add(self, faults: list[Fault]) -> None:
         """Ask for more faults."""
         self._faults += [fault.model_copy() for fault in faults]
 
     def clear(self) -> None:
-        """No more faults."""
+        """No more faults; what was counted begins anew."""
         self._faults.clear()
+        self.asked.clear()
+        self.befallen.clear()
 
     def rows(self) -> list[dict[str, Any]]:
         """The faults still to come."""
@@ -94,8 +102,15 @@ class Faults:
 
     def take(self, target: Target, names: frozenset[str]) -> Fault | None:
         """The fault that falls on this request, if any; `names` are the names of the subscription it is
-        about.
+        about. Requests and faults are counted.
         """
+        self.asked[target] += 1
+        fault = self._next(target, names)
+        if fault is not None:
+            self.befallen[fault.kind] += 1
+        return fault
+
+    def _next(self, target: Target, names: frozenset[str]) -> Fault | None:
         for fault in self._faults:
             if not _falls_on(fault, target, names):
                 continue

@@ -163,7 +163,7 @@ class Gate:
     def _names(self, target: Target, path_id: str | None, scope: Scope) -> frozenset[str]:
         book = self._sandbox.book
         subscription = None
-        if target == "charge" and path_id:
+        if target in ("charge", "mandate") and path_id:
             subscription = book.find_subscription(path_id)
         elif target == "lookup" and path_id:
             payment = book.payments.get(path_id)
