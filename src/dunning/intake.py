@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from dunning.domain.commands import Command
-from dunning.domain.fields import BROKEN_RULES, is_card_number
+from dunning.domain.fields import BROKEN_RULES, UNSTORABLE, is_card_number
 from dunning.domain.rules import RULES, Given
 from dunning.domain.terms import Channel, Provider, Subscription
 from dunning.errors import Fault, InvalidInput
@@ -151,7 +151,12 @@ def _rule_of(one: ErrorDetails) -> str:
 
 
 def _dotted(path: Path) -> str:
-    return ".".join(str(part) for part in path if part != "") or "(whole)"
+    return _legible(".".join(str(part) for part in path if part != "")) or "(whole)"
+
+
+def _legible(text: str) -> str:
+    """What can be written to any log and any answer: characters that have no form there by their numbers."""
+    return UNSTORABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def shown(field: str, value: Any) -> Any:
@@ -163,7 +168,9 @@ def shown(field: str, value: Any) -> Any:
     if isinstance(value, list | tuple) and any(isinstance(one, Mapping) for one in value):
         return f"a list of {len(value)}"
     hidden = redact(value, field.rpartition(".")[2])
-    return hidden if not isinstance(hidden, str) or len(hidden) <= 80 else f"{hidden[:80]}..."
+    if not isinstance(hidden, str):
+        return hidden
+    return _legible(hidden if len(hidden) <= 80 else f"{hidden[:80]}...")
 
 
 def _is_personal(field: str) -> bool:

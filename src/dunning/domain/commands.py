@@ -15,6 +15,7 @@ from pydantic import Field
 from dunning.domain.base import Value
 from dunning.domain.fields import (
     MAX_AMOUNT,
+    STORED,
     Currency,
     Identifier,
     Instant,
@@ -86,7 +87,7 @@ class RetryNow(_Command):
     """Try what is owed now; the oldest obligation, or the one named."""
 
     name: Literal["retry_now"] = "retry_now"
-    obligation: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,80}$")] | None = None
+    obligation: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,80}$"), STORED] | None = None
 
 
 class UpdatePaymentMethod(_Command):

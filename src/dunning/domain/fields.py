@@ -5,6 +5,7 @@ Scalars are strict (`"3"` is no number, `1` is no flag); lists and texts of enum
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, timezone
 from typing import Annotated, Any, NamedTuple
@@ -25,6 +26,14 @@ from dunning.domain.money import is_currency
 
 MAX_AMOUNT = 9_007_199_254_740_991
 """The largest integer that every JSON reader keeps exactly."""
+
+LARGEST = 2**63 - 1
+"""Integers of metadata are those of 64 bits with a sign: what other languages and the ledger keep whole."""
+
+UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+"""What PostgreSQL keeps in no text: NUL, and halves of surrogate pairs, which are no UTF-8."""
+
+STORABLE = "must be text without NUL and without halves of surrogate pairs"
 
 BROKEN_RULES = "broken_rules"
 """The type of the error that carries several broken rules of one model; see `broken`."""
@@ -81,10 +90,20 @@ def _is_known(code: str) -> str:
     return code
 
 
+def _storable(value: Any) -> Any:
+    # Before pydantic's own look at a text: it has only words for programmers about surrogates.
+    if isinstance(value, str) and UNSTORABLE.search(value):
+        raise PydanticCustomError("storable", STORABLE)
+    return value
+
+
 def _metadata_value(value: Any) -> Any:
+    _storable(value)
     is_text = isinstance(value, str) and len(value) <= 500
     if not is_text and not isinstance(value, bool | int):
         raise PydanticCustomError("metadata", "must be a text of at most 500 characters, an integer or a flag")
+    if not is_text and not -LARGEST - 1 <= value <= LARGEST:
+        raise PydanticCustomError("metadata_integer", "must be an integer of 64 bits, from -2^63 to 2^63 - 1")
     return value
 
 
@@ -103,16 +122,19 @@ def is_card_number(text: str) -> bool:
     return sum(d - 9 if d > 9 else d for d in doubled) % 10 == 0
 
 
-Identifier = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9._:-]{1,64}$")]
+STORED = BeforeValidator(_storable)
+"""Put to every text that a backend gives."""
+
+Identifier = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9._:-]{1,64}$"), STORED]
 """Ids stand in histories and search attributes, so the alphabet leaves no room for an e-mail address. SPEC 18."""
 
-Text = Annotated[StrictStr, StringConstraints(min_length=1, max_length=255)]
+Text = Annotated[StrictStr, StringConstraints(min_length=1, max_length=255), STORED]
 """A short text for people."""
 
-Token = Annotated[StrictStr, Field(pattern=r"^[!-~]{1,255}$"), AfterValidator(_is_token)]
+Token = Annotated[StrictStr, Field(pattern=r"^[!-~]{1,255}$"), AfterValidator(_is_token), STORED]
 """A payment method at the provider."""
 
-Month = Annotated[StrictStr, Field(pattern=r"^2\d{3}-(0[1-9]|1[0-2])$")]
+Month = Annotated[StrictStr, Field(pattern=r"^2\d{3}-(0[1-9]|1[0-2])$"), STORED]
 """`YYYY-MM`; a card is valid to the end of it."""
 
 Instant = Annotated[AwareDatetime, BeforeValidator(_instant_text), AfterValidator(_in_utc)]
@@ -121,7 +143,7 @@ Instant = Annotated[AwareDatetime, BeforeValidator(_instant_text), AfterValidato
 AnchorInstant = Annotated[AwareDatetime, BeforeValidator(_instant_text), AfterValidator(_with_fixed_offset)]
 """An instant that keeps the fixed offset it came with: the calendar's days are counted there. SPEC 5."""
 
-Currency = Annotated[StrictStr, AfterValidator(_is_known)]
+Currency = Annotated[StrictStr, AfterValidator(_is_known), STORED]
 """ISO 4217."""
 
 Whole = StrictInt
@@ -130,6 +152,6 @@ Flag = StrictBool
 Amount = Annotated[StrictInt, Field(ge=0, le=MAX_AMOUNT)]
 """Money in minor units."""
 
-MetadataKey = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9._:-]{1,40}$")]
+MetadataKey = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9._:-]{1,40}$"), STORED]
 Metadata = dict[MetadataKey, Annotated[str | int | bool, BeforeValidator(_metadata_value)]]
 """What the backend wants back with every event and payment."""

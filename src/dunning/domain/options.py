@@ -7,13 +7,13 @@ from typing import Annotated, Literal
 from pydantic import Field, StrictStr
 
 from dunning.domain.base import Value
-from dunning.domain.fields import Amount, Flag, Text
+from dunning.domain.fields import STORED, Amount, Flag, Text
 
-Country = Annotated[StrictStr, Field(pattern=r"^[A-Z]{2}$")]
+Country = Annotated[StrictStr, Field(pattern=r"^[A-Z]{2}$"), STORED]
 """ISO 3166-1 alpha-2."""
 
-Url = Annotated[StrictStr, Field(pattern=r"^https?://[^\s]{1,2000}$")]
-ProviderId = Annotated[StrictStr, Field(pattern=r"^[!-~]{1,255}$")]
+Url = Annotated[StrictStr, Field(pattern=r"^https?://[^\s]{1,2000}$"), STORED]
+ProviderId = Annotated[StrictStr, Field(pattern=r"^[!-~]{1,255}$"), STORED]
 """An id that the provider gave."""
 
 
@@ -65,7 +65,7 @@ class XenditOptions(Value):
     country: Country | None = None
     locale: Text | None = None
     item_category: Text | None = None
-    channel_code: Annotated[StrictStr, Field(pattern=r"^[A-Z0-9_]{2,64}$")] | None = None
+    channel_code: Annotated[StrictStr, Field(pattern=r"^[A-Z0-9_]{2,64}$"), STORED] | None = None
     success_return_url: Url | None = None
     failure_return_url: Url | None = None
     plan_id: ProviderId | None = None

@@ -18,6 +18,7 @@ from pydantic import Field, StrictStr, model_validator
 
 from dunning.domain.base import Value
 from dunning.domain.fields import (
+    STORED,
     Amount,
     Currency,
     Flag,
@@ -130,8 +131,8 @@ class FailedCycleAction(StrEnum):
     RESUME = "RESUME"
 
 
-_Locale = Annotated[StrictStr, Field(pattern=r"^[A-Za-z]{2,3}([_-][A-Za-z0-9]{2,8}){0,3}$")]
-_TimeZone = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9._+/-]{1,64}$")]
+_Locale = Annotated[StrictStr, Field(pattern=r"^[A-Za-z]{2,3}([_-][A-Za-z0-9]{2,8}){0,3}$"), STORED]
+_TimeZone = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9._+/-]{1,64}$"), STORED]
 
 
 class Address(Value):
@@ -149,8 +150,10 @@ class Customer(Value):
 
     id: Identifier
     name: Text | None = None
-    email: Annotated[StrictStr, Field(pattern=r"^[^\s@]{1,64}@[^\s@.]+(\.[^\s@.]+)+$", max_length=254)] | None = None
-    phone: Annotated[StrictStr, Field(pattern=r"^\+[1-9][0-9]{6,14}$")] | None = None
+    email: (
+        Annotated[StrictStr, Field(pattern=r"^[^\s@]{1,64}@[^\s@.]+(\.[^\s@.]+)+$", max_length=254), STORED] | None
+    ) = None
+    phone: Annotated[StrictStr, Field(pattern=r"^\+[1-9][0-9]{6,14}$"), STORED] | None = None
     locale: _Locale = "en"
     time_zone: _TimeZone = "UTC"
     opt_in: dict[Channel, Flag] = Field(default_factory=dict)

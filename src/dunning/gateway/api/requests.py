@@ -16,6 +16,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from dunning.domain.fields import STORABLE, UNSTORABLE
 from dunning.errors import Fault
 from dunning.gateway.api.problems import Trouble, invalid
 
@@ -28,7 +29,6 @@ MAX_DEPTH = 32
 """How deep a document may be nested: ours have seven levels."""
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,40}")
-_NOT_STORABLE = re.compile("[\x00\ud800-\udfff]")
 _JSON = re.compile(r"application/json\s*(;.*)?", re.IGNORECASE)
 
 
@@ -163,11 +163,11 @@ def _unstorable(node: Any, path: str, depth: int = 0) -> Iterator[Fault]:
     """Characters that the ledger's texts cannot hold, and documents deeper than any of ours."""
     if depth > MAX_DEPTH:
         yield Fault(path, f"must not be nested deeper than {MAX_DEPTH} levels")
-    elif isinstance(node, str) and _NOT_STORABLE.search(node):
-        yield Fault(path, "must be text without NUL and without halves of surrogate pairs")
+    elif isinstance(node, str) and UNSTORABLE.search(node):
+        yield Fault(path, STORABLE)
     elif isinstance(node, dict):
         for name, inner in node.items():
-            if _NOT_STORABLE.search(name):
+            if UNSTORABLE.search(name):
                 yield Fault(path or "(whole)", "must have names without NUL and halves of surrogate pairs")
             else:
                 yield from _unstorable(inner, f"{path}.{name}" if path else name, depth + 1)
