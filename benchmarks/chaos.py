@@ -59,11 +59,13 @@ class Chaos:
             moments = blows(self._seed, kills, stops, planned)
             draw = random.Random(f"{self._seed}/victims")
             striking = asyncio.create_task(herd.strike(moments, draw, self._attempts_made, self._holders))
+            living = asyncio.create_task(self._live_all("chaos"))
             try:
-                lives = await self._live_all("chaos")
-                struck = await striking
+                # Whichever fails first ends the other: without workers nothing would ever end.
+                struck, lives = await asyncio.gather(striking, living)
             finally:
                 striking.cancel()
+                living.cancel()
             wrong = [f"a worker ended by itself with {code}" for code in herd.ended_by_themselves()]
             return lives, struck, wrong + herd.complaints()
 

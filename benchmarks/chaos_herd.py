@@ -115,6 +115,8 @@ class Herd:
         until = asyncio.get_running_loop().time() + AIM_FOR
         while True:
             busy = await holders()
+            if gone := self.ended_by_themselves():
+                raise RuntimeError(f"workers ended by themselves with {gone}; chaos-workers.log tells why")
             running = [p for p in self._processes if p.pid not in self._stopped]
             aimed = [p for p in running if p.pid in busy]
             if blow.is_aimed and aimed:
