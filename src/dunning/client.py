@@ -27,7 +27,6 @@ from temporalio.common import (
     WorkflowIDConflictPolicy,
     WorkflowIDReusePolicy,
 )
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
@@ -50,6 +49,7 @@ from dunning.domain.commands import USED_FOR_ANOTHER, Command, CommandResult
 from dunning.domain.terms import Subscription
 from dunning.errors import NotFound
 from dunning.ledger import Ledger
+from dunning.sealing import data_converter, load_sealing
 
 UPDATE_TRIES = 3
 _NOT_READY = (RPCStatusCode.FAILED_PRECONDITION, RPCStatusCode.ABORTED)
@@ -62,12 +62,18 @@ COMMAND_TIMEOUT = timedelta(seconds=60)
 async def connect(*, lazy: bool = False) -> Client:
     """Connect to Temporal as its environment configuration says; without any, to localhost:7233.
 
+    Payloads are sealed when the environment has keys for it (`dunning.sealing`).
+
     Args:
         lazy: connect with the first call; a gateway takes messages also while Temporal is away.
+
+    Raises:
+        ConfigurationError: the keys cannot be read.
     """
+    converter = data_converter(load_sealing().keyring())
     config = ClientConfig.load_client_connect_config()
     config.setdefault("target_host", "localhost:7233")
-    return await Client.connect(**config, data_converter=pydantic_data_converter, lazy=lazy)
+    return await Client.connect(**config, data_converter=converter, lazy=lazy)
 
 
 class Started(Value):

@@ -29,6 +29,7 @@ _COMMANDS = {
     "clock": "dunning.cli.clock:clock",
     "ledger": "dunning.cli.ledger:ledger",
     "keys": "dunning.cli.keys:keys",
+    "codec-server": "dunning.cli.codec:codec_server",
     "cancel": "dunning.cli.steering:cancel",
     "restore": "dunning.cli.steering:restore",
     "pause": "dunning.cli.steering:pause",
