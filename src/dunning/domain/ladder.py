@@ -112,6 +112,7 @@ def rung_instant(
     *,
     not_before: datetime | None = None,
     others: Sequence[datetime] = (),
+    again: datetime | None = None,
     spread: timedelta = NO_SPREAD,
 ) -> Planned:
     """When the rung with cumulative `days` is due. SPEC 6, the rule.
@@ -122,6 +123,8 @@ def rung_instant(
         anchor: its UTC time of day is kept; without the spread.
         not_before: the end of an advised wait: decline time plus wait.
         others: actual instants of the obligation's attempts that are no base.
+        again: when an attempt was made again last (technical, or closed as absent). The rung waits for it: one
+            that has passed meanwhile is not lost, because the customer was not asked on it.
         spread: how much later every instant of the subscription is.
     """
     if days <= base.days:
@@ -137,6 +140,10 @@ def rung_instant(
         at += _DAY
         because += ", one day later: another attempt was made less than 24 hours before"
     at += spread
+    if again is not None and at < again + TOO_CLOSE:
+        days_later = -((at - again - TOO_CLOSE) // _DAY)  # rounded up
+        at += days_later * _DAY
+        because += f", {days_later} d later: the attempt before it was made again on {again:%Y-%m-%d %H:%M} UTC"
     if not_before is None or at >= not_before:
         return Planned(at=at, because=because)
     because += f", moved by an advised wait until {not_before:%Y-%m-%d %H:%M:%S} UTC"
@@ -159,6 +166,7 @@ def remaining_plan(
     *,
     not_before: datetime | None = None,
     others: Sequence[datetime] = (),
+    again: datetime | None = None,
     spread: timedelta = NO_SPREAD,
 ) -> tuple[PlannedRung, ...]:
     """The whole ladder ahead, if every next attempt ran exactly on its plan: for windows, warnings, preview.
@@ -170,7 +178,7 @@ def remaining_plan(
     for rung in rungs:
         if rung.days <= base.days:
             continue
-        planned = rung_instant(base, rung.days, clock, not_before=not_before, others=others, spread=spread)
+        planned = rung_instant(base, rung.days, clock, not_before=not_before, others=others, again=again, spread=spread)
         at, because, moved_to = planned
         plan.append(PlannedRung(index=rung.index, days=rung.days, at=at, because=because, not_before=moved_to))
         base = Base(at, at, rung.days)

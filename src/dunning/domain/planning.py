@@ -165,6 +165,7 @@ def _from_base(state: State, obligation: Obligation, base: Attempt, rung: Planne
         _anchor(obligation),
         not_before=_advised(obligation),
         others=_others(obligation, base),
+        again=_made_again(obligation, base),
         spread=spread(state),
     )
     return rung.but(at=planned.at, because=planned.because, not_before=planned.not_before)
@@ -183,8 +184,14 @@ def _others(obligation: Obligation, base: Attempt) -> list[datetime]:
     return [
         a.started_at
         for a in obligation.attempts
-        if a.started_at is not None and a is not base and not (a.trigger in BASE_TRIGGERS and a.retry_of is None)
+        if a.started_at is not None and a is not base and a.retry_of is None and a.trigger not in BASE_TRIGGERS
     ]
+
+
+def _made_again(obligation: Obligation, base: Attempt) -> datetime | None:
+    """When the base was made again last; seconds of lateness do not count here either. SPEC 6, 13."""
+    again = [effective_at(a) for a in obligation.attempts if a.retry_of is not None and a.number > base.number]
+    return again[-1] if again else None
 
 
 def _advised(obligation: Obligation) -> datetime | None:
@@ -248,15 +255,18 @@ def _ahead(state: State, obligation: Obligation, base: Attempt | None) -> tuple[
         at = obligation.first_at or obligation.due_at
         from_base = Base(planned_at=at, ran_at=at, days=0)
         others: list[datetime] = []
+        again = None
     else:
         from_base = _base(base)
         others = _others(obligation, base)
+        again = _made_again(obligation, base)
     return remaining_plan(
         from_base,
         rungs_of(state.terms.retry.days),
         _anchor(obligation),
         not_before=_advised(obligation),
         others=others,
+        again=again,
         spread=spread(state),
     )
 
