@@ -15,6 +15,7 @@ from temporalio.common import SearchAttributeKey
 from dunning.domain.attempts import Outcome
 from dunning.domain.base import Value
 from dunning.domain.command_table import COMMAND_TABLE
+from dunning.domain.plans import PlanStanding
 from dunning.domain.state import State
 from dunning.providers.base import Mandate, MessageKind, Payment
 
@@ -89,6 +90,7 @@ class ProviderFact(Value):
         occurred_at: the provider's clock, UTC.
         attempt_key: our key found in the message; `outcome` then is what that attempt came to.
         payment: without `attempt_key`, a payment that we did not send.
+        plan: of a plan that the provider runs, what it says now; None: it is to be read.
     """
 
     message_id: str
@@ -100,6 +102,7 @@ class ProviderFact(Value):
     mandate: Mandate | None = None
     method_token: str | None = None
     dispute_is_open: bool = False
+    plan: PlanStanding | None = None
 
 
 class StateReport(Value):

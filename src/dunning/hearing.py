@@ -35,6 +35,9 @@ def facts_of(state: State, heard: ProviderFact, now: datetime) -> list[facts.Fac
         found.extend(_mandate(heard))
     elif heard.kind is MessageKind.METHOD_UPDATED and heard.method_token is not None:
         found.append(facts.MethodUpdated(at=heard.occurred_at, token=heard.method_token))
+    elif heard.kind is MessageKind.PLAN:
+        told = facts.PlanRead(standing=heard.plan) if heard.plan is not None else facts.PlanHinted()
+        found.append(told)
     elif heard.kind is MessageKind.DISPUTE and heard.dispute_is_open and heard.payment is not None:
         found.append(facts.DisputeOpened(at=heard.occurred_at, payment_id=heard.payment.payment_id))
     return found

@@ -14,6 +14,7 @@ from pydantic import Field
 from dunning.domain.attempts import Outcome
 from dunning.domain.base import Known, Value
 from dunning.domain.commands import Command
+from dunning.domain.plans import PlanStanding
 
 
 class MandateCreated(Value):
@@ -176,6 +177,78 @@ class MandateGivenBack(Value):
     because: str = ""
 
 
+class PlanRead(Known):
+    """What the provider says now of the calendar that it runs: made, read, or told by a message. SPEC 12.
+
+    The one door for everything about its cycles. Idempotent: repeats, older standings and any order are harmless.
+
+    Attributes:
+        is_asked: we asked; the next look backs off when it told nothing new.
+        is_made: the plan was created (or found again) by us just now.
+        was_unclear: a creation before it was never answered, so a second plan may appear yet.
+    """
+
+    fact: Literal["plan_read"] = "plan_read"
+    standing: PlanStanding
+    is_asked: bool = False
+    is_made: bool = False
+    was_unclear: bool = False
+
+
+class PlanHinted(Value):
+    """A message says that something about the plan changed, without saying what: it is to be read."""
+
+    fact: Literal["plan_hinted"] = "plan_hinted"
+
+
+class PlanNotMade(Value):
+    """The plan could not be created: asked again at `retry_at`, or (None) refused for good.
+
+    `is_unclear`: the request was sent and never answered; the plan may exist.
+    """
+
+    fact: Literal["plan_not_made"] = "plan_not_made"
+    because: str
+    retry_at: datetime | None = None
+    is_unclear: bool = False
+
+
+class PlanNotRead(Value):
+    """The provider could not be asked about the plan."""
+
+    fact: Literal["plan_not_read"] = "plan_not_read"
+    because: str
+
+
+class PlanEnded(Value):
+    """The plan is over at the provider, read back; or, `is_done` False, it could not be ended yet.
+
+    Attributes:
+        standing: what was read back, with everything it had collected by then.
+        retry_at: when to try again; None with `is_done` False: the provider refuses, a person has to look.
+    """
+
+    fact: Literal["plan_ended"] = "plan_ended"
+    plan_id: str
+    is_done: bool = True
+    standing: PlanStanding | None = None
+    because: str = ""
+    retry_at: datetime | None = None
+
+
+class PlanChanged(Value):
+    """The provider took the change that was on its way; or, `is_done` False, it did not (yet).
+
+    `retry_at` None with `is_done` False: refused for good; the command that asked is refused with `because`.
+    """
+
+    fact: Literal["plan_changed"] = "plan_changed"
+    is_done: bool = True
+    standing: PlanStanding | None = None
+    because: str = ""
+    retry_at: datetime | None = None
+
+
 Fact = Annotated[
     MandateCreated
     | MandateNotCreated
@@ -195,6 +268,12 @@ Fact = Annotated[
     | NoticeStarted
     | NoticeConcluded
     | MandateGivenBack
+    | PlanRead
+    | PlanHinted
+    | PlanNotMade
+    | PlanNotRead
+    | PlanEnded
+    | PlanChanged
     | Heard,
     Field(discriminator="fact"),
 ]

@@ -16,6 +16,7 @@ from dunning.domain.calendar import Calendar
 from dunning.domain.commands import Command, CommandResult
 from dunning.domain.declines import DeclineClass
 from dunning.domain.messages import NoticeStatus, PlannedNotice
+from dunning.domain.plans import PlanState
 from dunning.domain.tables import (
     ENDED,
     OPEN_CYCLE,
@@ -103,6 +104,8 @@ class Obligation(Known):
         window_end: when it is given up at the latest; None until a decline.
         limit: the next due instant; the window never passes it (except on hold).
         is_given_up: it failed under `RESUME`; a person may still collect it.
+        provider_cycle: the provider's id of this cycle, where it runs the calendar.
+        is_followed: the provider collects it; its retries are the provider's own. SPEC 12.
     """
 
     id: str
@@ -129,6 +132,8 @@ class Obligation(Known):
     flagged: tuple[str, ...] = ()
     is_told: bool = False
     is_given_up: bool = False
+    provider_cycle: str = ""
+    is_followed: bool = False
     closed_at: datetime | None = None
     closed_because: str | None = None
 
@@ -171,6 +176,7 @@ class State(Known):
     Attributes:
         current: the method that automatic attempts are planned on.
         attached: the method that the provider has as its current one, as far as we know.
+        plan: the calendar that the provider runs (`collection: provider`); None where the engine does.
         deferred_days: by how many days in all the next cycle was put off (`defer`); its calendar holds them already.
     """
 
@@ -197,6 +203,7 @@ class State(Known):
     current: str | None = None
     attached: str | None = None
     calendar: Calendar | None = None
+    plan: PlanState | None = None
     next_number: int = 1
     deferred_days: int = 0
     skips: tuple[int, ...] = ()

@@ -13,6 +13,7 @@ from dunning.domain.declines import DeclineTable
 from dunning.ledger import Ledger
 from dunning.ledger.models import StoredAttempt
 from dunning.providers.base import MessageKind, Payment, PaymentStatus, ProviderMessage
+from dunning.providers.following import PlanMessage, standing_of
 from dunning.providers.outcomes import outcome_of
 
 log = structlog.get_logger("gateway")
@@ -53,7 +54,7 @@ class Reception:
             raw_type=message.raw_type,
             reference=message.reference,
             subscription=subscription if is_told else None,
-            fact=_fact(message, attempt, outcome).model_dump(mode="json"),
+            fact=_fact(message, attempt, outcome, declines).model_dump(mode="json"),
         )
         if not is_new:
             return Received.REPEATED
@@ -120,7 +121,10 @@ def _tells(message: ProviderMessage, attempt: StoredAttempt | None) -> bool:
     return message.kind is not MessageKind.OTHER
 
 
-def _fact(message: ProviderMessage, attempt: StoredAttempt | None, outcome: Outcome | None) -> ProviderFact:
+def _fact(
+    message: ProviderMessage, attempt: StoredAttempt | None, outcome: Outcome | None, declines: DeclineTable
+) -> ProviderFact:
+    plan = message.plan if isinstance(message, PlanMessage) else None
     is_ours = attempt is not None and message.kind is MessageKind.PAYMENT
     token = message.mandate.method_token if message.mandate is not None else None
     return ProviderFact(
@@ -133,4 +137,5 @@ def _fact(message: ProviderMessage, attempt: StoredAttempt | None, outcome: Outc
         mandate=message.mandate,
         method_token=token,
         dispute_is_open=message.dispute_is_open,
+        plan=standing_of(plan, declines) if plan is not None else None,
     )

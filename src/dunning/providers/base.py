@@ -246,13 +246,15 @@ class MessageKind(StrEnum):
     MANDATE = "mandate"
     METHOD_UPDATED = "method_updated"
     DISPUTE = "dispute"
+    PLAN = "plan"
     OTHER = "other"
 
 
 class ProviderMessage(Value):
     """A verified webhook, translated. `message_id` is unique per delivery of one fact and dedupes.
 
-    `subscription` is our own id when the message carries it; `reference` the provider's.
+    `subscription` is our own id when the message carries it; `reference` the provider's. What is about a plan is a
+    `PlanMessage` of `dunning.providers.following`.
     """
 
     message_id: str
