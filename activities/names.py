@@ -114,6 +114,7 @@ class CreatePlanInput(Value):
         since: when it was asked for the first time, by the workflow's clock: how far back the look-up goes.
         tries: how often it failed before.
         was_unclear: a request was sent before and never answered.
+        find_only: nothing is made any more; what was made is found, so that it can be ended.
     """
 
     account: str
@@ -129,6 +130,7 @@ class CreatePlanInput(Value):
     since: datetime
     tries: int = 0
     was_unclear: bool = False
+    find_only: bool = False
     business_at: datetime
 
 

@@ -16,6 +16,7 @@ from activities.charging import ChargeActivities
 from activities.delivery import DeliveryActivities
 from activities.mandates import MandateActivities
 from activities.notices import NoticeActivities
+from activities.plans import PlanActivities
 from activities.supervision import SupervisionActivities
 from dunning.contract import TASK_QUEUE
 from dunning.ledger import Ledger
@@ -61,6 +62,7 @@ async def worker(client: Client, settings: Settings, *, task_queue: str = TASK_Q
         http = await stack.enter_async_context(httpx.AsyncClient(timeout=15))
         book = BookActivities(ledger, settings.accounts)
         mandates = MandateActivities(ledger, providers)
+        plans = PlanActivities(ledger, providers)
         charges = ChargeActivities(ledger, providers, settings.accounts)
         notices = NoticeActivities(ledger, settings.accounts, http)
         delivery = DeliveryActivities(ledger, settings.accounts, http)
@@ -76,6 +78,10 @@ async def worker(client: Client, settings: Settings, *, task_queue: str = TASK_Q
                 mandates.create_mandate,
                 mandates.read_mandate,
                 mandates.end_mandate,
+                plans.create_plan,
+                plans.read_plan,
+                plans.end_plan,
+                plans.change_plan,
                 charges.charge,
                 charges.look_up,
                 notices.send_notice,

@@ -22,6 +22,7 @@ from dunning.domain.commands import (
     SkipCycle,
     UpdatePaymentMethod,
 )
+from dunning.domain.expecting import waits_for_plan
 from dunning.domain.state import State
 
 
@@ -57,7 +58,8 @@ class CommandHandlers:
         if is_queued and state.unsettled and waits(state, command):
             reason = "a charge is on its way; the command is carried out when it has settled"
             return CommandResult(command_id=command.command_id, status="accepted", reason=reason)
-        return None
+        later = waits_for_plan(state, command)
+        return CommandResult(command_id=command.command_id, status="accepted", reason=later) if later else None
 
     def _result_of(self, command: Command) -> CommandResult | None:
         if self._state is None:

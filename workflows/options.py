@@ -34,6 +34,15 @@ MANDATE = Options(
     retry_policy=RetryPolicy(initial_interval=timedelta(seconds=1), maximum_attempts=3),
 )
 
+# Asked once: what became of an unanswered request is looked up by the workflow's own timer, not tried again blindly.
+PLAN = Options(
+    start_to_close_timeout=timedelta(seconds=90),
+    retry_policy=RetryPolicy(maximum_attempts=1),
+)
+
+PLAN_AGAIN = timedelta(minutes=2)
+"""When the activity itself failed, the provider's plan is looked at again after so long (business time)."""
+
 NOTICE = Options(
     start_to_close_timeout=timedelta(seconds=60),
     retry_policy=RetryPolicy(initial_interval=timedelta(seconds=1), maximum_attempts=3),

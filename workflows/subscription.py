@@ -38,14 +38,14 @@ from dunning.hearing import facts_of
 from dunning.ledger.models import ChargeInput, LookUpInput
 from dunning.notices.models import NoticeOutcome, SendNoticeInput
 from workflows import options
-from workflows.shell import Shell
+from workflows.plans import PLAN_STEPS, PlanSteps
 
 OBSERVED = "payment:"
 """What the state remembers a payment without our key by."""
 
 
 @workflow.defn(name=contract.WORKFLOW)
-class SubscriptionWorkflow(Shell):
+class SubscriptionWorkflow(PlanSteps):
     """One subscription, from its mandate to its end; re-opened from the ledger when something comes after."""
 
     @workflow.init
@@ -167,6 +167,8 @@ class SubscriptionWorkflow(Shell):
             await self._read_mandate(decision)
         elif decision.do is Do.END_MANDATE:
             await self._end_mandate(decision)
+        elif decision.do in PLAN_STEPS:
+            await self._follow(decision)
 
     async def _charge(self, decision: Decision, obligation_id: str) -> None:
         label = summary(self._s, decision)

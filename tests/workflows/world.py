@@ -26,6 +26,7 @@ from activities.charging import ChargeActivities
 from activities.delivery import DeliveryActivities
 from activities.mandates import MandateActivities
 from activities.notices import NoticeActivities
+from activities.plans import PlanActivities
 from dunning import contract
 from dunning.charging import WAIT_FOR_RESULT
 from dunning.contract import ProviderFact, StateReport, SubscriptionInput
@@ -257,6 +258,7 @@ async def open_world(
         settings = {ACCOUNT: AccountSettings(**given)}
         providers = {name: provider_for(found) for name, found in settings.items()}
         book, mandates = BookActivities(ledger), MandateActivities(ledger, providers)
+        plans = PlanActivities(ledger, providers)
         charges = ChargeActivities(ledger, providers, settings, wait_seconds=wait_seconds)
         notices = NoticeActivities(ledger, settings, http)
         delivery = DeliveryActivities(ledger, settings, http)
@@ -268,6 +270,7 @@ async def open_world(
             activities=[
                 book.load_subscription, book.record, book.begin_command,
                 mandates.create_mandate, mandates.read_mandate, mandates.end_mandate,
+                plans.create_plan, plans.read_plan, plans.end_plan, plans.change_plan,
                 charges.charge, charges.look_up, notices.send_notice, delivery.deliver_events,
             ],
             workflow_runner=workflow_runner(strict=strict),

@@ -116,7 +116,7 @@ def next_due(state: State) -> datetime | None:
 def _reminder(state: State, obligation: Obligation) -> Iterator[_Wanted]:
     channels = state.terms.notifications.get(Occasion.RETRY_REMINDER)
     planned = obligation.next
-    if not channels or planned is None or planned.trigger is not Trigger.LADDER:
+    if not channels or planned is None or planned.trigger not in (Trigger.LADDER, Trigger.PROVIDER):
         return
     last = obligation.last.outcome if obligation.last is not None else None
     reason = customer_reason(

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from dunning.domain import announcing, collecting, commanding, facts, lifecycle, telling
+from dunning.domain import announcing, collecting, commanding, facts, lifecycle, plan_facts, telling
 from dunning.domain.attempts import OutcomeKind, Trigger
 from dunning.domain.commands import CommandResult
 from dunning.domain.decide import UNCLEAR_FLAG, WINDOW_FLAG, Do
@@ -100,23 +100,8 @@ def _mandate_failed(step: Step, fact: facts.MandateFailed) -> None:
 
 
 def _mandate_ended(step: Step, fact: facts.MandateEnded) -> None:
-    """As a developer's cancel. SPEC 8."""
-    if step.s.is_ended or step.s.status is _S.CANCELED:
-        step.set(is_mandate_ended=True)
-        return
-    because = "the mandate ended at the provider"
-    lifecycle.cancel_open(step, because)
-    if step.s.status in (_S.REQUIRES_ACTION, _S.ACTIVATING):
-        step.turn(SubscriptionFact.CANCEL)
-        lifecycle.fail(step, because)
-    else:
-        step.turn(SubscriptionFact.PROVIDER_ENDED)
-        step.set(cancel_type="DEVELOPER_REQUESTED_STOP_PAYMENTS")
-        if step.s.status is _S.INACTIVE:
-            lifecycle.end(step, because)
-        else:
-            step.emit(EventType.CANCELED, because=because)
-            telling.tell_canceled(step, because)
+    if not step.s.is_ended and step.s.status is not _S.CANCELED:
+        lifecycle.end_by_provider(step, "the mandate ended at the provider")
     step.set(is_mandate_ended=True)
 
 
@@ -346,4 +331,5 @@ _HANDLERS: dict[str, Callable[[Step, Any], None]] = {
     "commanded": _commanded,
     "notice_started": _notice_started,
     "notice_concluded": _notice_concluded,
+    **plan_facts.HANDLERS,
 }

@@ -6,10 +6,11 @@ from datetime import datetime
 
 from dunning.domain import lifecycle
 from dunning.domain.messages import NoticeStatus
+from dunning.domain.plans import PlanState
 from dunning.domain.state import MethodState, State
 from dunning.domain.step import Applied, Step
 from dunning.domain.tables import SubscriptionFact, SubscriptionStatus
-from dunning.domain.terms import Terms
+from dunning.domain.terms import Collection, Terms
 
 
 def new_state(
@@ -36,6 +37,7 @@ def new_state(
         status=SubscriptionStatus.REQUIRES_ACTION,
         reference=reference,
         methods=methods,
+        plan=PlanState(plan_id=terms.adopted_plan) if terms.collection is Collection.PROVIDER else None,
     )
     step = Step(state, created_at)
     if methods:

@@ -11,6 +11,7 @@ from datetime import datetime
 from dunning.domain.access import ends_at
 from dunning.domain.base import Value
 from dunning.domain.commands import Charge, Command, RetryNow, SkipCycle
+from dunning.domain.plan_commands import refusal
 from dunning.domain.state import Obligation, State
 from dunning.domain.tables import CycleStatus, SubscriptionStatus
 
@@ -126,6 +127,9 @@ def judge(state: State, command: Command, now: datetime) -> Verdict:
     cell = COMMAND_TABLE[command.name][state.status]
     if cell != ALLOWED:
         return Verdict(is_allowed=False, because=cell)
+    barred = refusal(state, command)
+    if barred is not None:
+        return Verdict(is_allowed=False, because=barred)
     because = _CHECKS[command.name](state, command, now) if command.name in _CHECKS else None
     return Verdict(is_allowed=because is None, because=because or "")
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from dunning.domain import collecting, lifecycle, planning, telling, unpaid
+from dunning.domain import collecting, lifecycle, plan_commands, planning, telling, unpaid
 from dunning.domain.attempts import Trigger, on_demand_obligation
 from dunning.domain.command_table import judge, retry_target
 from dunning.domain.commands import (
@@ -45,6 +45,13 @@ def run_command(step: Step, command: Command) -> None:
     if not verdict.is_allowed:
         step.answer(CommandResult(command_id=command.command_id, status="refused", reason=verdict.because))
         return
+    if plan_commands.hand_over(step, command):
+        return  # answered when the provider has taken it
+    carry_out(step, command)
+
+
+def carry_out(step: Step, command: Command) -> None:
+    """Do what the command asks for, and answer."""
     detail = _HANDLERS[command.name](step, command) or {}
     step.answer(CommandResult(command_id=command.command_id, status="done", reason="", detail=detail))
 
@@ -178,15 +185,17 @@ def take_method(step: Step, method: MethodState, at: datetime) -> None:
         return
     others = tuple(m for m in step.s.methods if m.token != method.token)
     step.set(methods=(method, *others), current=method.token)
+    plan_commands.bind_method(step)
     for obligation in step.s.open_obligations:
         _try_on(step, obligation, method, at)
 
 
 def _try_on(step: Step, obligation: Obligation, method: MethodState, at: datetime) -> None:
-    if obligation.status in (CycleStatus.RETRYING, CycleStatus.AWAITING_METHOD):
+    is_ours = not obligation.is_followed  # what the provider collects is never tried by us as well
+    if is_ours and obligation.status in (CycleStatus.RETRYING, CycleStatus.AWAITING_METHOD):
         trigger = Trigger.PAYMENT_METHOD_UPDATED
         unpaid.plan_now(step, obligation, trigger, CycleFact.METHOD_UPDATED, at=at, method=method)
-    elif obligation.next is not None:
+    elif is_ours and obligation.next is not None:
         step.put(obligation, next=obligation.next.but(method=method.token))
     else:
         step.put(obligation, kept_method=method.token)
@@ -203,16 +212,7 @@ def _skip_cycle(step: Step, command: SkipCycle) -> dict[str, str]:
 
 def _set_policy(step: Step, command: SetPolicy) -> dict[str, str]:
     """The new policy counts from the next cycle on; the open one keeps the terms it began with."""
-    names = (
-        "retry",
-        "grace_days",
-        "hold_days",
-        "on_hard_decline",
-        "failed_cycle_action",
-        "failed_attempt_notifications",
-    )
-    changes: dict[str, Any] = {n: v for n in names if (v := getattr(command, n)) is not None}
-    step.set(next_terms=(step.s.next_terms or step.s.terms).but(**changes))
+    step.set(next_terms=plan_commands.changed_terms(step.s, command))
     return {"from_cycle": str(step.s.next_number)}
 
 

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
-from dunning.domain import planning
+from dunning.domain import expecting, planning
 from dunning.domain.access import ends_at
 from dunning.domain.command_table import waits
 from dunning.domain.messages import NoticeStatus
@@ -24,9 +24,13 @@ class Do(StrEnum):
 
     RUN_COMMAND = "run_command"
     CREATE_MANDATE = "create_mandate"
+    CREATE_PLAN = "create_plan"
+    END_PLAN = "end_plan"
+    CHANGE_PLAN = "change_plan"
     CHARGE = "charge"
     LOOK_UP = "look_up"
     READ_MANDATE = "read_mandate"
+    READ_PLAN = "read_plan"
     RAISE_ATTENTION = "raise_attention"
     ACTIVATE = "activate"
     TIME_OUT_ACTIVATION = "time_out_activation"
@@ -101,7 +105,9 @@ def _candidates(state: State) -> list[Decision]:
     for obligation in state.obligations:
         if obligation.status in OPEN_CYCLE:
             found += _collection(state, obligation)
-    if not state.unsettled:
+    if state.plan is not None:
+        found += _plan(state)
+    if not state.unsettled and (state.plan is None or state.plan.is_released):
         found += _cycles(state)
     if state.notices:
         found += _notices(state)
@@ -112,13 +118,17 @@ def _candidates(state: State) -> list[Decision]:
 
 def _commands(state: State) -> Iterator[Decision]:
     command = state.queue[0]
+    if expecting.is_put_off(state, command):
+        return
     if not (state.unsettled and waits(state, command)):
         yield Decision(do=Do.RUN_COMMAND, at=state.latest, because=f"command {command.name} was received")
 
 
 def _activation(state: State) -> Iterator[Decision]:
     if state.status is SubscriptionStatus.REQUIRES_ACTION:
-        if state.mandate_link is None and state.reference is None:
+        if expecting.begins_with_plan(state):
+            pass  # the plan is the authorisation
+        elif state.mandate_link is None and state.reference is None:
             at = state.mandate_wait_until or state.created_at
             yield Decision(do=Do.CREATE_MANDATE, at=at, because="the customer has to authorise charging")
         else:
@@ -129,7 +139,8 @@ def _activation(state: State) -> Iterator[Decision]:
         if state.mandate_expires_at is not None:
             limit = min(limit, state.mandate_expires_at)
         yield Decision(do=Do.TIME_OUT_ACTIVATION, at=limit, because="the mandate link was not completed in time")
-    if state.status is SubscriptionStatus.ACTIVATING and state.open_cycle is None and not state.unsettled:
+    is_ready = state.open_cycle is None and not state.unsettled and not expecting.is_plan_starting(state)
+    if state.status is SubscriptionStatus.ACTIVATING and is_ready:
         yield Decision(do=Do.ACTIVATE, at=state.latest, because="the mandate is authorised")
 
 
@@ -140,9 +151,11 @@ def _collection(state: State, obligation: Obligation) -> Iterator[Decision]:
     if obligation.status in UNSETTLED_CYCLE:
         yield from _clearing(obligation)
         return
-    if obligation.next is not None and (at := planning.charge_at(state, obligation, obligation.next)) is not None:
-        because = obligation.next.because
-        if at > obligation.next.at:
+    may_charge = expecting.may_charge(state, obligation)
+    planned = obligation.next if may_charge else None
+    if planned is not None and (at := planning.charge_at(state, obligation, planned)) is not None:
+        because = planned.because
+        if at > planned.at:
             because = f"{because}; {state.terms.notice_before_charge_hours} hours after its notice"
         yield Decision(do=Do.CHARGE, at=at, because=because, obligation=obligation.id)
     if obligation.status is CycleStatus.ATTEMPTING:
@@ -155,7 +168,7 @@ def _collection(state: State, obligation: Obligation) -> Iterator[Decision]:
             because=f"the grace of {state.terms.grace_days or 0} days is over",
             obligation=obligation.id,
         )
-    if obligation.window_end is not None:
+    if obligation.window_end is not None and not obligation.is_followed:
         because = "the recovery window is over"
         yield Decision(do=Do.GIVE_UP, at=obligation.window_end, because=because, obligation=obligation.id)
 
@@ -180,6 +193,15 @@ def _clearing(obligation: Obligation) -> Iterator[Decision]:
 
 UNCLEAR_FLAG = "the outcome of an attempt has been unclear for an hour"
 WINDOW_FLAG = "the recovery window is over while a charge is on its way"
+
+
+def _plan(state: State) -> Iterator[Decision]:
+    """What the provider's own calendar asks of us, and what it leaves of ours."""
+    for one in expecting.plan_expectations(state):
+        yield Decision(do=Do(one.what), at=one.at, because=one.because)
+    if state.plan is not None and not state.plan.is_released and not state.unsettled:
+        for one in expecting.cycle_expectations(state):
+            yield Decision(do=Do(one.what), at=one.at, because=one.because)
 
 
 def _cycles(state: State) -> Iterator[Decision]:
@@ -218,7 +240,7 @@ def _notices(state: State) -> Iterator[Decision]:
 
 
 def _ending(state: State) -> Iterator[Decision]:
-    if state.unsettled:
+    if state.unsettled or any(True for _ in expecting.plan_expectations(state)):
         return
     if state.reference is not None and not state.is_mandate_ended:
         yield Decision(do=Do.END_MANDATE, at=state.latest, because="nothing is collected any more")

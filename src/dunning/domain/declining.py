@@ -20,7 +20,7 @@ def declined(step: Step, obligation: Obligation, attempt: Attempt, outcome: Outc
     klass = outcome.klass or DeclineClass.SOFT
     step.set(last_decline=klass)
     if klass in _NEEDS_CUSTOMER:
-        _judge(step, attempt.method, klass, outcome.raw_code)
+        judge(step, attempt.method, klass, outcome.raw_code)
     obligation = step.s.obligation(obligation.id)
     if lifecycle.is_stop_waiting(step.s, obligation):
         step.move(obligation, CycleFact.DECLINED_AFTER_STOP, closed_at=step.now, closed_because="stopped", next=None)
@@ -45,11 +45,12 @@ def declined(step: Step, obligation: Obligation, attempt: Attempt, outcome: Outc
 
 def method_refused(step: Step, obligation: Obligation, attempt: Attempt, outcome: Outcome) -> None:
     """Another subscription of the customer proved this method dead: nothing was sent. SPEC 7."""
-    _judge(step, attempt.method, DeclineClass.HARD, outcome.raw_code)
+    judge(step, attempt.method, DeclineClass.HARD, outcome.raw_code)
     _ask_for_method(step, step.s.obligation(obligation.id), attempt, CycleFact.NO_USABLE_METHOD)
 
 
-def _judge(step: Step, token: str, verdict: DeclineClass, code: str | None) -> None:
+def judge(step: Step, token: str, verdict: DeclineClass, code: str | None) -> None:
+    """A method's own latest verdict."""
     methods = tuple(m.but(verdict=verdict, verdict_code=code) if m.token == token else m for m in step.s.methods)
     step.set(methods=methods)
 

@@ -102,7 +102,7 @@ def close_paid(step: Step, obligation: Obligation, fact: CycleFact, paid_at: dat
     if not obligation.is_cycle:
         _tell_paid(step, obligation, had_failed=had_failed)
         return
-    if was is _S.ON_HOLD:
+    if was is _S.ON_HOLD and not obligation.is_followed:  # the provider's calendar is its own
         _reanchor(step, paid_at)
         end = step.s.calendar.due(step.s.next_number) if step.s.calendar is not None else paid_at
         obligation = step.put(obligation, period_end=end + planning.spread(step.s))
@@ -212,6 +212,22 @@ def end(step: Step, because: str) -> None:
     cancel_open(step, because)
     step.set(stopped_at=step.now, past_due_since=None)
     step.emit(EventType.ENDED, because=because)
+
+
+def end_by_provider(step: Step, because: str) -> None:
+    """The mandate or the plan ended at the provider: as a developer's cancel. SPEC 8."""
+    cancel_open(step, because)
+    if step.s.status in (_S.REQUIRES_ACTION, _S.ACTIVATING):
+        step.turn(SubscriptionFact.CANCEL)
+        fail(step, because)
+        return
+    step.turn(SubscriptionFact.PROVIDER_ENDED)
+    step.set(cancel_type="DEVELOPER_REQUESTED_STOP_PAYMENTS")
+    if step.s.status is _S.INACTIVE:
+        end(step, because)
+    else:
+        step.emit(EventType.CANCELED, because=because)
+        telling.tell_canceled(step, because)
 
 
 def cancel_open(step: Step, because: str, *, keep_commitment: bool = False) -> None:

@@ -25,7 +25,6 @@ class Limits(Value):
         min_amounts: the least amount of one payment, where it is known; else 1.
         metadata_pairs: how many are left for the backend; `metadata_because` says why it is that number.
         is_in_major_units: amounts go over the wire in major units, so some currencies have no smaller ones.
-        last_anchor_day: the last day of a month on which a calendar run by the provider may be anchored.
         even_retries: the most retries of a calendar run by the provider, which spaces them evenly; None: no such rule.
         link_currencies: those in which a customer can authorise by a link; None: all.
         countries: the country of a currency that only one uses; elsewhere the options have to name it.
@@ -43,7 +42,6 @@ class Limits(Value):
     is_in_major_units: bool = False
     makes_mandate_links: bool = False
     charges_methods: bool = True
-    last_anchor_day: int | None = None
     even_retries: int | None = None
     link_currencies: frozenset[str] | None = None
     countries: Mapping[str, str] = Field(default_factory=dict)
@@ -102,7 +100,7 @@ LIMITS: Mapping[str, Limits] = {
     ),
     # Sheet A2: major units on the wire; 50 pairs of at most 500 characters with a payment.
     "xendit": _XENDIT,
-    # Sheet A2.2, A4: plans take 20 pairs of at most 80 characters, days up to 28, and evenly spaced retries.
+    # Sheet A2.2, A4: plans take 20 pairs of at most 80 characters, and evenly spaced retries.
     "xendit/provider": _XENDIT.but(
         metadata_pairs=20 - len(OWN_METADATA),
         metadata_because=(
@@ -110,7 +108,6 @@ LIMITS: Mapping[str, Limits] = {
             f"with collection engine there is room for {50 - len(OWN_METADATA)}"
         ),
         metadata_value=80,
-        last_anchor_day=28,
         even_retries=10,
     ),
     # Sheet B: THB payments start at 20 baht.

@@ -47,6 +47,11 @@ class DodoOptions(Value):
     use_subscriptions_endpoint: Flag = False
 
     @property
+    def adopted_plan(self) -> str | None:
+        """The provider's id of a calendar that it runs already."""
+        return None
+
+    @property
     def adopted(self) -> str | None:
         """The provider's id of what exists already."""
         return self.subscription_id
@@ -72,6 +77,11 @@ class XenditOptions(Value):
     customer_id: ProviderId | None = None
 
     @property
+    def adopted_plan(self) -> str | None:
+        """The provider's id of a calendar that it runs already."""
+        return self.plan_id
+
+    @property
     def adopted(self) -> str | None:
         """The provider's id of what exists already."""
         return self.plan_id
@@ -93,12 +103,17 @@ class OmiseOptions(Value):
     return_url: Url | None = None
 
     @property
+    def adopted_plan(self) -> str | None:
+        """The provider's id of a calendar that it runs already."""
+        return self.schedule_id
+
+    @property
     def adopted(self) -> str | None:
-        """The provider's id of what exists already: a schedule, or the customer whose cards are charged.
+        """The provider's id of what exists already: the customer whose cards are charged, or a schedule.
 
         With a token there is something to do first: the customer is chargeable once it is attached.
         """
-        return None if self.card_token is not None else self.schedule_id or self.customer_id
+        return None if self.card_token is not None else self.customer_id or self.schedule_id
 
 
 class GooglePlayOptions(Value):
@@ -107,6 +122,11 @@ class GooglePlayOptions(Value):
     provider: Literal["google_play"] = "google_play"
     package_name: ProviderId | None = None
     purchase_token: ProviderId | None = None
+
+    @property
+    def adopted_plan(self) -> str | None:
+        """The provider's id of a calendar that it runs already."""
+        return self.purchase_token
 
     @property
     def adopted(self) -> str | None:

@@ -16,6 +16,7 @@ from pydantic import Field
 
 from dunning.domain.attempts import Outcome
 from dunning.domain.base import Known, Value
+from dunning.domain.commands import Command
 from dunning.domain.terms import Terms
 
 
@@ -170,27 +171,17 @@ class ChangeTerms(Value):
     terms: Terms
 
 
-class ReplacePlan(Value):
-    """Immutable plans: a new one under the next reference, then the old one is ended. SPEC 12.
-
-    The new plan's first day comes after the last day on which the old one can charge. `terms` None: as they are.
-    """
-
-    change: Literal["replace_plan"] = "replace_plan"
-    terms: Terms | None = None
-
-
 PlanChange = Annotated[
-    ForceAttempt | CancelCycle | MoveNext | ReplaceMethod | ChangeTerms | ReplacePlan, Field(discriminator="change")
+    ForceAttempt | CancelCycle | MoveNext | ReplaceMethod | ChangeTerms, Field(discriminator="change")
 ]
+"""Of plans that can be changed. An immutable one is replaced: made anew under the next reference, then ended."""
 
 
 class PendingChange(Known):
     """A change on its way to the provider, and the command that asked for it."""
 
     change: PlanChange
-    command_id: str
-    command_name: str
+    command: Command
     tries: int = 0
     wait_until: datetime | None = None
 
@@ -211,6 +202,7 @@ class PlanState(Known):
         is_taken_over: the engine collects from here on; until `is_released` it charges nothing.
         ends_because: the plan has to be ended at the provider.
         change: what is on its way to the provider.
+        replaces: why it is to be replaced by a new one (immutable plans), as soon as no day can suffer from it.
         old_plan_id: the plan that this one replaces, still to be ended.
     """
 
@@ -231,6 +223,7 @@ class PlanState(Known):
     is_taken_over: bool = False
     ends_because: str | None = None
     change: PendingChange | None = None
+    replaces: str | None = None
     old_plan_id: str | None = None
     access_until: datetime | None = None
     items: tuple[ItemStanding, ...] = ()

@@ -15,9 +15,11 @@ from dunning.domain.fields import BrokenRule
 from dunning.domain.limits import Limits, limits_of
 from dunning.domain.money import format_amount
 from dunning.domain.options import DodoOptions, OmiseOptions, XenditOptions
+from dunning.domain.plan_rules import PLAN_RULES, calendar_faults
 from dunning.domain.terms import (
     Collection,
     FailedCycleAction,
+    ImmediateAction,
     Occasion,
     OnHardDecline,
     Role,
@@ -205,19 +207,32 @@ def _the_provider_takes_the_metadata(given: Given) -> Iterator[BrokenRule]:
             yield BrokenRule(f"metadata.{key}", rule, value)
 
 
-@_reads("provider", "collection", "schedule")
+@_reads("provider", "collection", "schedule", "immediate_action")
 def _the_provider_can_follow_the_calendar(given: Given) -> Iterator[BrokenRule]:
     """Only where the provider runs the calendar; ours follows any."""
-    subscription, last = given.subscription, given.limits.last_anchor_day
-    if subscription.collection is not Collection.PROVIDER or last is None:
+    subscription = given.subscription
+    plans = PLAN_RULES.get(subscription.provider.value)
+    if subscription.collection is not Collection.PROVIDER or plans is None:
         return
-    anchor = subscription.schedule.anchor_at
-    if anchor.day > last:
-        rule = f"must be on day 1 to {last} of its month; collection engine follows any day"
-        yield BrokenRule("schedule.anchor_at", rule, anchor.isoformat())
-    if subscription.schedule.on is not None:
-        rule = "is not something that this provider's calendar can follow; collection engine does"
-        yield BrokenRule("schedule.on", rule, "given")
+    is_immediate = subscription.immediate_action is ImmediateAction.FULL_AMOUNT
+    yield from calendar_faults(plans, subscription.schedule, is_immediate=is_immediate)
+
+
+@_reads("provider", "collection", "retry")
+def _the_provider_sets_the_time(given: Given) -> Iterator[BrokenRule]:
+    """Only where the provider runs the calendar: an instant of its own cannot be moved by us."""
+    subscription = given.subscription
+    if subscription.collection is Collection.PROVIDER and subscription.retry.spread_seconds:
+        rule = "must be 0: the provider sets the time of day; collection engine spreads it"
+        yield BrokenRule("retry.spread_seconds", rule, subscription.retry.spread_seconds)
+
+
+@_reads("provider", "collection", "notice_before_charge_hours")
+def _the_provider_waits_for_no_notice(given: Given) -> Iterator[BrokenRule]:
+    subscription = given.subscription
+    if subscription.collection is Collection.PROVIDER and subscription.notice_before_charge_hours is not None:
+        rule = "must be left out: the provider charges whether or not our notice has arrived; collection engine waits"
+        yield BrokenRule("notice_before_charge_hours", rule, subscription.notice_before_charge_hours)
 
 
 @_reads("provider", "collection", "retry")

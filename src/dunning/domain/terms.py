@@ -255,6 +255,11 @@ class _Agreed(Value):
         return self.provider_options.adopted
 
     @property
+    def adopted_plan(self) -> str | None:
+        """The provider's own id of a calendar that it runs already."""
+        return self.provider_options.adopted_plan
+
+    @property
     def dodo_options(self) -> DodoOptions | None:
         """The options, if the provider is Dodo."""
         return self.provider_options if isinstance(self.provider_options, DodoOptions) else None

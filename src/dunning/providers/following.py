@@ -143,7 +143,7 @@ class PlanProvider(Protocol):
         ...
 
     async def change_plan(self, plan_id: str, change: PlanChange, *, business_at: datetime) -> Plan:
-        """Make one change and read the plan back. `ReplacePlan` never comes here: the engine makes and ends plans."""
+        """Make one change and read the plan back."""
         ...
 
 

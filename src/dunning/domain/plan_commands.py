@@ -1,0 +1,93 @@
+"""Commands where the provider runs the calendar: by which means each is carried out. SPEC 9."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from dunning.domain import following
+from dunning.domain.commands import Command, Defer, RetryNow, SetPolicy, SkipCycle, UpdatePaymentMethod
+from dunning.domain.expecting import is_following, rules_of, unpaid_cycle, way_of
+from dunning.domain.plan_rules import Means
+from dunning.domain.plans import (
+    CancelCycle,
+    ChangeTerms,
+    ForceAttempt,
+    MoveNext,
+    PendingChange,
+    PlanChange,
+    ReplaceMethod,
+)
+from dunning.domain.state import State
+from dunning.domain.step import Step
+from dunning.domain.terms import Terms
+
+TAKEN_OVER = "a command asks for what the provider's calendar cannot do"
+
+
+def hand_over(step: Step, command: Command) -> bool:
+    """Give a command to the provider, or take its calendar over; true when the answer comes later."""
+    way, plan = way_of(step.s, command), step.s.plan
+    if way is None or plan is None:
+        return False
+    if way.means is Means.TAKE_OVER:
+        following.take_over(step, TAKEN_OVER)
+        return False
+    change = change_for(step.s, command) if way.means is Means.PLAN else None
+    if change is None:
+        return False
+    step.set(plan=plan.but(change=PendingChange(change=change, command=command)))
+    return True
+
+
+def change_for(state: State, command: Command) -> PlanChange | None:
+    """What a command means for the plan; None when nothing changes there."""
+    owed = unpaid_cycle(state)
+    due = state.calendar.due_if_any(state.next_number) if state.calendar is not None else None
+    if isinstance(command, RetryNow) and owed is not None:
+        return ForceAttempt(cycle_id=owed.provider_cycle)
+    if isinstance(command, UpdatePaymentMethod):
+        return ReplaceMethod(token=command.token)
+    if isinstance(command, Defer) and due is not None:
+        return MoveNext(to=due + timedelta(days=command.days), days=command.days)
+    if isinstance(command, SkipCycle) or command.name == "pause":
+        return CancelCycle(due_at=due) if due is not None else None
+    if isinstance(command, SetPolicy):
+        return ChangeTerms(terms=changed_terms(state, command))
+    return None
+
+
+def changed_terms(state: State, command: SetPolicy) -> Terms:
+    """The terms from the next cycle on: what is not given stays."""
+    names = (
+        "retry",
+        "grace_days",
+        "hold_days",
+        "on_hard_decline",
+        "failed_cycle_action",
+        "failed_attempt_notifications",
+    )
+    changes = {n: v for n in names if (v := getattr(command, n)) is not None}
+    return (state.next_terms or state.terms).but(**changes)
+
+
+def refusal(state: State, command: Command) -> str | None:
+    """Why the provider's calendar bars a command; None when it does not."""
+    way = way_of(state, command)
+    if way is None:
+        return None
+    if way.means is Means.REFUSED:
+        return way.because
+    if way.means is not Means.PLAN:
+        return None
+    if command.name == "pause" and unpaid_cycle(state) is not None:
+        return "the provider is still collecting a cycle, and cannot be paused in between"
+    if isinstance(command, SkipCycle) and command.number not in (None, state.next_number):
+        return f"number: only the next cycle can be left out at the provider: {state.next_number}"
+    return None
+
+
+def bind_method(step: Step) -> None:
+    """A new method needs a new plan where plans name what they charge and cannot be changed."""
+    plan = step.s.plan
+    if plan is not None and plan.plan_id is not None and is_following(step.s) and rules_of(step.s).is_immutable:
+        step.set(plan=plan.but(replaces="another payment method is to be charged"))
