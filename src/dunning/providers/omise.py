@@ -17,6 +17,8 @@ import httpx
 from pydantic import SecretStr, ValidationError
 
 from dunning.domain.declines import DeclineTable
+from dunning.domain.plan_rules import PLAN_RULES, PlanRules
+from dunning.domain.plans import PlanChange
 from dunning.providers import omise_signature
 from dunning.providers.base import (
     AnswerKind,
@@ -37,18 +39,19 @@ from dunning.providers.base import (
     RefundRequest,
     Resend,
 )
+from dunning.providers.following import Plan, PlanRequest
 from dunning.providers.http import Reply
 from dunning.providers.omise_client import OmiseClient, read, refusal, required, unpaid
 from dunning.providers.omise_customers import Customers
 from dunning.providers.omise_declines import OMISE_DECLINES
+from dunning.providers.omise_messages import event_of, message_of
 from dunning.providers.omise_requests import charge_body, refund_body, wire_instant
+from dunning.providers.omise_schedules import Schedules
 from dunning.providers.omise_wire import (
     Envelope,
     WireCharge,
     WireRefund,
-    event_of,
     mandate_of,
-    message_of,
     payment_of,
     refund_of,
 )
@@ -89,6 +92,7 @@ class OmiseProvider:
         self._is_test = is_test
         self._client = OmiseClient(api_key, is_test=is_test, base_url=base_url, transport=transport)
         self._customers = Customers(self._client)
+        self._schedules = Schedules(self._client, self._customers)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -202,6 +206,35 @@ class OmiseProvider:
             found = refund if refund.key == key else found
         return found
 
+    @property
+    def plan_rules(self) -> PlanRules:
+        """What Omise's schedules can do, as data."""
+        return PLAN_RULES["omise"]
+
+    async def create_plan(self, request: PlanRequest) -> Plan:
+        """Make a schedule by the steps of Omise's guide; see `Schedules.create` for what it raises."""
+        return await self._schedules.create(request)
+
+    async def find_plans(self, request: PlanRequest, *, since: datetime) -> tuple[Plan, ...]:
+        """Schedules that run and carry our reference; all of the customer's are looked at, whatever `since`."""
+        return await self._schedules.find(request, since)
+
+    async def read_plan(self, plan_id: str, *, business_at: datetime) -> Plan:
+        """A schedule, its due days and their tries."""
+        return await self._schedules.read(plan_id, business_at)
+
+    async def end_plan(self, plan_id: str, *, business_at: datetime, reason: str) -> Plan:
+        """Destroy a schedule for good and read it back. Omise takes no reason."""
+        return await self._schedules.end(plan_id, business_at)
+
+    async def change_plan(self, plan_id: str, change: PlanChange, *, business_at: datetime) -> Plan:
+        """Always refused: a schedule cannot be changed (sheet B2.2).
+
+        Raises:
+            ProviderRefused: with the alternative.
+        """
+        raise ProviderRefused("immutable", f"an Omise schedule cannot {change.change}: make a new one and end this one")
+
     async def messages_since(self, since: datetime) -> tuple[ProviderMessage, ...]:
         """Every event since an instant of the provider's clock, oldest first: what lost webhooks would have told.
 
@@ -272,7 +305,12 @@ def _part(value: str) -> str:
 
 def _may_be(row: WireCharge, query: PaymentQuery) -> bool:
     """Whether a charge without any key is of this customer and price, and pays nothing else."""
-    is_theirs = row.key is None and row.customer == query.reference and row.id not in query.known_payments
+    is_theirs = (
+        row.key is None
+        and row.schedule is None
+        and row.customer == query.reference
+        and row.id not in query.known_payments
+    )
     return is_theirs and row.costs(query.amount, query.currency)
 
 

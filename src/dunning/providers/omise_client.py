@@ -63,14 +63,15 @@ class OmiseClient:
 
     async def get(self, path: str, business_at: datetime | None = None, **query: str | int) -> Reply:
         """Read. `business_at` reaches a test server only."""
-        headers = {}
-        if business_at is not None and self._is_test:
-            headers[BUSINESS_AT_HEADER] = business_at.isoformat()
-        return await self._http.call("GET", path, query=query or None, headers=headers)
+        return await self._http.call("GET", path, query=query or None, headers=self._clock(business_at))
 
-    async def send(self, method: str, path: str, body: Mapping[str, Any]) -> Reply:
-        """Change something, once."""
-        return await self._http.call(method, path, json_body=body)
+    def _clock(self, business_at: datetime | None) -> dict[str, str]:
+        is_told = business_at is not None and self._is_test
+        return {BUSINESS_AT_HEADER: business_at.isoformat()} if is_told and business_at is not None else {}
+
+    async def send(self, method: str, path: str, body: Mapping[str, Any], business_at: datetime | None = None) -> Reply:
+        """Change something, once. `business_at` reaches a test server only."""
+        return await self._http.call(method, path, json_body=body, headers=self._clock(business_at))
 
     async def rows(self, path: str, model: type[W], **query: str | int) -> AsyncGenerator[W, None]:
         """Everything in a list, which must come to its end.

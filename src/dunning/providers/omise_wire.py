@@ -11,19 +11,16 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
 from dunning.domain.declines import DeclineClass, classify
 from dunning.providers.base import (
     Mandate,
     MandateStatus,
-    MessageKind,
     Payment,
     PaymentStatus,
-    ProviderMessage,
     Refund,
     RefundStatus,
-    WebhookRefused,
 )
 from dunning.providers.omise_declines import ADVICE, DO_NOT_RETRY, FAILURE, OMISE_DECLINES, STATUS
 
@@ -45,7 +42,7 @@ _PAYMENT_STATUS = {
     "reversed": PaymentStatus.FAILED,
 }
 _REFUND_STATUS = {"pending": RefundStatus.PENDING, "failed": RefundStatus.FAILED}
-_OPEN_DISPUTES = frozenset({"open", "pending"})
+OPEN_DISPUTES = frozenset({"open", "pending"})
 _ADVICE_CODES = frozenset({"9101"})
 """The only advice code whose text is published: do not retry with the same card."""
 _DO_NOT_RETRY = re.compile(r"do\s+not\s+re-?try", re.IGNORECASE)
@@ -111,6 +108,7 @@ class WireCharge(Wire):
     currency: str
     customer: Id = None
     card: Id = None
+    schedule: Id = None
     metadata: Pairs = Field(default_factory=dict)
     failure_code: str | None = None
     failure_message: str | None = None
@@ -259,80 +257,3 @@ def mandate_of(wire: WireCustomer) -> Mandate:
     if wire.deleted or text_in(wire.metadata, ENDED) is not None:
         status = MandateStatus.ENDED
     return Mandate(reference=wire.id, status=status, method_token=wire.default_card, customer_reference=wire.id)
-
-
-def message_of(body: bytes, now: datetime, *, is_test: bool) -> ProviderMessage:
-    """A verified message in our words. `now`: the machine clock, where the message names no instant.
-
-    Raises:
-        WebhookRefused: it is not JSON of the documented form, or of the other mode.
-    """
-    try:
-        return event_of(Envelope.model_validate_json(body), now, is_test=is_test)
-    except (ValidationError, ValueError, OverflowError, RecursionError) as error:
-        raise WebhookRefused(f"the message cannot be read: {type(error).__name__}") from None
-
-
-def event_of(envelope: Envelope, now: datetime, *, is_test: bool) -> ProviderMessage:
-    """An event in our words, whether it was sent to us or read from the list of events.
-
-    Raises:
-        ValueError: its data cannot be read.
-        WebhookRefused: it is of the other mode.
-    """
-    if envelope.livemode is is_test:
-        raise WebhookRefused("the message is of the other mode")
-    common = {
-        "message_id": envelope.id,
-        "raw_type": envelope.key,
-        "occurred_at": aware(envelope.created_at, now),
-    }
-    kind = envelope.data.get("object")
-    if kind == "charge":
-        return _charge_message(envelope, common)
-    if kind == "customer":
-        return _customer_message(envelope, common)
-    if kind == "dispute":
-        return _dispute_message(envelope, common)
-    return ProviderMessage(kind=MessageKind.OTHER, **common)
-
-
-def _charge_message(envelope: Envelope, common: dict[str, Any]) -> ProviderMessage:
-    wire = WireCharge.model_validate(envelope.data)
-    return ProviderMessage(
-        kind=MessageKind.PAYMENT,
-        subscription=text_in(wire.metadata, SUBSCRIPTION),
-        reference=wire.customer,
-        payment=payment_of(wire, otherwise=common["occurred_at"]),
-        **common,
-    )
-
-
-def _customer_message(envelope: Envelope, common: dict[str, Any]) -> ProviderMessage:
-    """Making and destroying tell something; a change of cards does not, for every charge of ours names its card."""
-    mandate = mandate_of(WireCustomer.model_validate(envelope.data))
-    is_telling = envelope.key in ("customer.create", "customer.destroy")
-    is_decided = mandate.status in (MandateStatus.AUTHORIZED, MandateStatus.ENDED)
-    metadata = envelope.data.get("metadata") or {}
-    return ProviderMessage(
-        kind=MessageKind.MANDATE if is_telling and is_decided else MessageKind.OTHER,
-        subscription=text_in(metadata, SUBSCRIPTION),
-        reference=mandate.reference,
-        mandate=mandate,
-        **common,
-    )
-
-
-def _dispute_message(envelope: Envelope, common: dict[str, Any]) -> ProviderMessage:
-    wire = WireDispute.model_validate(envelope.data)
-    paid = Payment(
-        payment_id=wire.charge,
-        status=PaymentStatus.SUCCEEDED,
-        amount=0,
-        currency=wire.currency.upper(),
-        created_at=aware(wire.created_at, common["occurred_at"]),
-    )
-    # Nothing in a dispute names the subscription: the gateway finds it by the charge's id.
-    return ProviderMessage(
-        kind=MessageKind.DISPUTE, payment=paid, dispute_is_open=wire.status in _OPEN_DISPUTES, **common
-    )

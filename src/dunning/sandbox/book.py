@@ -144,6 +144,7 @@ class Payment:
     payment_link: str | None = None
     description: str | None = None
     checkout_session_id: str | None = None
+    schedule_id: str | None = None
     updated_at: datetime | None = None
 
     @property

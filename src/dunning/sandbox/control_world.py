@@ -48,6 +48,7 @@ async def advance(sandbox: Here, body: Advance) -> dict[str, Any]:
     if instant is None:
         raise ApiError("INVALID_REQUEST_BODY", "business_now must be an instant with an offset")
     subscription = find(sandbox, body.subscription) if body.subscription else None
+    sandbox.omise.scheduler.advance(instant, subscription)
     settled = sandbox.bank.advance(instant, subscription)
     return {"settled": [one.payment_id for one in settled]}
 

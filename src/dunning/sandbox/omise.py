@@ -7,7 +7,7 @@ import json
 from fastapi import FastAPI
 from starlette.responses import Response
 
-from dunning.sandbox import omise_charges, omise_customers
+from dunning.sandbox import omise_charges, omise_customers, omise_schedules
 from dunning.sandbox.faults import Target
 from dunning.sandbox.omise_errors import fault_of, install_error_handlers
 from dunning.sandbox.state import Sandbox
@@ -20,7 +20,7 @@ def create_app(sandbox: Sandbox) -> FastAPI:
     app = FastAPI(title="Omise", redirect_slashes=False, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.sandbox = sandbox
     install_error_handlers(app)
-    for router in (omise_customers.router, omise_customers.vault, omise_charges.router):
+    for router in (omise_schedules.router, omise_customers.router, omise_customers.vault, omise_charges.router):
         app.include_router(router)
     return app
 
@@ -37,7 +37,7 @@ class OmiseFace:
             return ("charge", None) if method == "POST" else ("lookup", None)
         if parts[0] == "charges" and len(parts) == 2 and method == "GET":
             return "lookup", parts[1]
-        if parts == ["customers"] and method == "POST":
+        if parts in (["customers"], ["schedules"]) and method == "POST":
             return "mandate", None
         return "any", None
 

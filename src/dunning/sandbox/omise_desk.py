@@ -33,7 +33,8 @@ from dunning.sandbox.book import (
 from dunning.sandbox.omise_bodies import wire_instant
 from dunning.sandbox.omise_cards import Token, new_card
 from dunning.sandbox.omise_errors import OmiseError, not_found
-from dunning.sandbox.omise_views import charge_view, customer_view
+from dunning.sandbox.omise_schedule_book import OmiseSchedule, Scheduler
+from dunning.sandbox.omise_views import charge_view, customer_view, schedule_view
 from dunning.sandbox.scripts import Scripts
 from dunning.sandbox.settings import SandboxSettings
 from dunning.sandbox.timers import Timers
@@ -136,6 +137,7 @@ class OmiseDesk:
 
     def __post_init__(self) -> None:
         self.bank = OmiseBank(self.book, self.scripts, self.timers, self.settings, self.emit)
+        self.scheduler = Scheduler(self._charge_scheduled, self._tell_schedule)
         self._told: set[str] = set()
 
     def clear(self) -> None:
@@ -143,6 +145,7 @@ class OmiseDesk:
         self.tokens.clear()
         self.refunds.clear()
         self.events.clear()
+        self.scheduler.schedules.clear()
         self._told.clear()
 
     def customer(self, customer_id: str) -> Subscription:
@@ -190,6 +193,35 @@ class OmiseDesk:
             raise OmiseError("used_token", "token was already used")
         token.is_used = True
         return token.card
+
+    def _charge_scheduled(self, schedule: OmiseSchedule, at: datetime) -> Payment:
+        """A schedule's own charge. It is written down at its business instant, as its day is one of that clock."""
+        entry = schedule.customer
+        card = schedule.card or entry.customer.methods[entry.payment_method_id or ""]
+        payment = Payment(
+            payment_id=new_id("chrg_test"),
+            kind="charge",
+            customer=entry.customer,
+            amount=schedule.amount,
+            currency=schedule.currency,
+            created_at=at,
+            subscription=entry,
+            metadata=dict(schedule.metadata),
+            payment_method_id=card.payment_method_id,
+            business_at=at,
+            description=schedule.description,
+            schedule_id=schedule.schedule_id,
+        )
+        self.book.add_payment(payment)
+        script = self.bank.script_of(entry)
+        outcome = script.next_outcome(None)
+        # The one who charges is never cut off from itself: of what hides an answer, only the payment is left.
+        is_plain = isinstance(outcome, ScriptedSuccess | ScriptedDecline)
+        self.bank.begin(payment, outcome if is_plain else ScriptedSuccess())
+        return payment
+
+    def _tell_schedule(self, key: str, schedule: OmiseSchedule) -> None:
+        self.tell(key, schedule_view(schedule), schedule.customer.subscription_id)
 
     def emit(self, event_type: str, about: Payment | Subscription) -> None:
         """Tell what the bank did, in Omise's words."""

@@ -7,6 +7,7 @@ from typing import Any
 from dunning.sandbox.book import Payment, PaymentMethod, Subscription
 from dunning.sandbox.omise_bodies import wire_instant
 from dunning.sandbox.omise_cards import ADVICE, ADVICE_CODE, MESSAGES, failure_code
+from dunning.sandbox.omise_schedule_book import OmiseSchedule
 
 STATUSES = {"succeeded": "successful", "failed": "failed", "cancelled": "expired"}
 _EMBEDDED = 20
@@ -94,7 +95,7 @@ def charge_view(payment: Payment, refunded: int) -> dict[str, Any]:
         "return_uri": None,
         "customer": owner.subscription_id if owner else None,
         "card": card_view(card, owner.subscription_id if owner else None) if card else None,
-        "schedule": None,
+        "schedule": payment.schedule_id,
         "transaction": f"trxn_test_{payment.payment_id[-19:]}" if is_paid else None,
         "metadata": dict(payment.metadata),
         "ip": None,
@@ -117,4 +118,37 @@ def _failure(payment: Payment) -> dict[str, Any]:
         "merchant_advice": ADVICE if is_advised else None,
         "merchant_advice_code": ADVICE_CODE if is_advised else None,
         "missing_3ds_fields": None,
+    }
+
+
+def schedule_view(one: OmiseSchedule) -> dict[str, Any]:
+    """A schedule as the API and its events show it."""
+    on = ", ".join(str(value) for value in one.on.values())
+    days = [day.isoformat() for day in one.next_days()]
+    return {
+        "object": "schedule",
+        "id": one.schedule_id,
+        "livemode": False,
+        "location": f"/schedules/{one.schedule_id}",
+        "status": one.status,
+        "active": one.runs,
+        "deleted": one.status == "deleted",
+        "every": one.every,
+        "period": one.period,
+        "on": dict(one.on),
+        "in_words": f"Every {one.every} {one.period}(s)" + (f" on {on}" if on else ""),
+        "start_on": one.start.isoformat(),
+        "end_on": one.end.isoformat(),
+        "charge": {
+            "amount": one.amount,
+            "currency": one.currency.lower(),
+            "description": one.description,
+            "customer": one.customer.subscription_id,
+            "card": one.card.payment_method_id if one.card is not None else None,
+            "default_card": one.card is None,
+            "metadata": dict(one.metadata),
+        },
+        "occurrences": {"object": "list", "total": len(one.occurrences), "data": []},
+        "next_occurrences_on": days,
+        "created_at": wire_instant(one.created_at),
     }
