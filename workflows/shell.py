@@ -25,7 +25,7 @@ from dunning.domain.messages import EventDraft, NoticeStatus, PlannedNotice
 from dunning.domain.showing import details, shown, summary
 from dunning.domain.state import State
 from dunning.domain.step import Applied
-from dunning.ledger.models import Record
+from dunning.ledger.models import FollowedAttempt, Record
 from dunning.notices.models import NoticeOutcome
 from workflows import options
 from workflows.commands import CommandHandlers
@@ -53,6 +53,7 @@ class Shell(CommandHandlers):
         self._events: list[EventDraft] = []
         self._notices: dict[str, PlannedNotice] = {}
         self._results: list[CommandResult] = []
+        self._followed: dict[str, FollowedAttempt] = {}
         self._timer: asyncio.Task[None] | None = None
         self._timer_at: datetime | None = None
         self._sending: dict[str, workflow.ActivityHandle[NoticeOutcome]] = {}
@@ -86,11 +87,14 @@ class Shell(CommandHandlers):
     # --- state in, records out ----------------------------------------------------------------------
 
     def _apply(self, fact: facts.Fact) -> None:
-        applied: Applied = apply(self._s, fact, self._now())
-        was = self._s.open_cycle
+        before = self._s
+        applied: Applied = apply(before, fact, self._now())
+        was = before.open_cycle
         self._state = applied.state
         self._has_closed_cycle |= was is not None and not self._is_open_cycle(was.id)
         self._events.extend(applied.events)
+        if before.plan is not None:
+            self._followed.update(_new_tries(before, applied.state))
         # Once a notice is on its way its rows are the sender's: what became of it costs no record of its own.
         self._notices.update({n.key: n for n in applied.notices if n.status in UNSENT})
         self._results.extend(applied.results)
@@ -107,12 +111,14 @@ class Shell(CommandHandlers):
             events=tuple(self._events),
             notices=tuple(self._notices.values()),
             command_results=tuple(self._results),
+            followed=tuple(self._followed.values()),
             status=self._s.status.value,
             is_open=not self._s.is_ended,
             reference=self._s.reference,
             snapshot=self._s.model_dump(mode="json"),
         )
         self._events, self._notices, self._results = [], {}, []
+        self._followed = {}
         self._must_record = False
         return record
 
@@ -263,3 +269,16 @@ class Shell(CommandHandlers):
         if changes:
             workflow.upsert_search_attributes(changes)
         workflow.set_current_details(details(self._s, decision, self._now()))
+
+
+def _new_tries(before: State, after: State) -> dict[str, FollowedAttempt]:
+    """What the provider tried by its own calendar, as far as it is news, by the attempt's key."""
+    known = {a.key: a.outcome for o in before.obligations for a in o.attempts}
+    return {
+        a.key: FollowedAttempt(
+            obligation=o.id, customer=after.terms.customer.id, attempt=a, amount=o.amount, currency=o.currency
+        )
+        for o in after.obligations
+        for a in o.attempts
+        if a.is_followed and known.get(a.key) != a.outcome
+    }

@@ -92,6 +92,10 @@ async def test_cycles_are_followed_by_reading_alone_when_every_webhook_is_lost(w
     assert [(a.started_at or a.planned_at).date() - second.due_at.date() for a in second.attempts] == [0 * DAY, DAY]
     assert [row["status"] for row in await life.charges()] == ["succeeded", "failed", "succeeded"]
     assert all(row["key"] is None for row in await life.charges())
+    rows = await world.ledger.attempts_of(ACCOUNT, life.name)
+    booked = [(r.obligation, r.number, r.status, r.provider_payment_id) for r in rows]
+    ids = [row["payment_id"] for row in await life.charges()]
+    assert booked == [("1", 1, "settled", ids[0]), ("2", 1, "settled", ids[1]), ("2", 2, "settled", ids[2])]
 
 
 async def test_after_three_failures_the_schedule_is_destroyed_and_day_seventeen_is_ours(world: World) -> None:

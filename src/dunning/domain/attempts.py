@@ -86,6 +86,7 @@ class Attempt(Known):
         not_before: the attempt never starts before this instant.
         started_at: when it really ran (business time); the first time, if an outage delayed it the last.
         tries: how often it was handed to the provider or put off (outage, deferred).
+        is_followed: the provider made it by its own calendar.
         looks: how often an unclear or pending outcome was looked up.
     """
 
@@ -104,6 +105,7 @@ class Attempt(Known):
     tries: int = 0
     looks: int = 0
     outcome: Outcome | None = None
+    is_followed: bool = False
 
 
 def on_demand_obligation(command_id: str) -> str:

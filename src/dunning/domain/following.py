@@ -139,6 +139,7 @@ def _new_attempt(step: Step, obligation: Obligation, one: TryStanding) -> Attemp
         key=attempt_key(s.account, s.id, s.generation, obligation.id, one.number),
         started_at=one.at,
         tries=1,
+        is_followed=True,
     )
 
 

@@ -14,6 +14,16 @@ from dunning.domain.messages import EventDraft, PlannedNotice
 from dunning.domain.terms import Terms
 
 
+class FollowedAttempt(Value):
+    """A try that the provider made by its own calendar, with what it came to. `amount` in minor units."""
+
+    obligation: str
+    customer: str
+    attempt: Attempt
+    amount: int
+    currency: str
+
+
 class Record(Value):
     """What follows from a step of the state, written before the workflow goes on. SPEC 10.
 
@@ -27,6 +37,7 @@ class Record(Value):
     events: tuple[EventDraft, ...] = ()
     notices: tuple[PlannedNotice, ...] = ()
     command_results: tuple[CommandResult, ...] = ()
+    followed: tuple[FollowedAttempt, ...] = ()
     status: str
     is_open: bool
     reference: str | None = None

@@ -11,6 +11,7 @@ from sqlalchemy.sql import func
 
 from dunning.domain.messages import NoticeStatus, PlannedNotice
 from dunning.ledger.base import NewEvent, Part, append_events
+from dunning.ledger.followed import write_followed
 from dunning.ledger.models import Record
 from dunning.ledger.schema import commands, notices, snapshots, subscriptions
 
@@ -35,6 +36,8 @@ async def write_record(connection: AsyncConnection, record: Record) -> None:
         await connection.execute(
             update(commands).where(answered, commands.c.result.is_(None)).values(result=result.model_dump(mode="json"))
         )
+    if record.followed:
+        await write_followed(connection, record)
     await _write_snapshot(connection, record)
 
 
