@@ -7,13 +7,17 @@ what a running subscription does needs a new `rules_version` (SPEC 3).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
+from itertools import pairwise
 
 from dunning.domain.base import Value
-from dunning.domain.calendar import INTERVALS_OF_ON, Interval
+from dunning.domain.calendar import INTERVALS_OF_ON, Calendar, Interval, open_calendar
 from dunning.domain.fields import BrokenRule
 from dunning.domain.scheduling import Schedule
+
+FORESEEN = 40
+"""Due days that are looked at for their gaps: more than a year of the closest calendars that are let through."""
 
 
 class Means(StrEnum):
@@ -47,6 +51,7 @@ class Expressible(Value):
         forms: forms of `on`.
         charges_at_once: `immediate_action: FULL_AMOUNT` is something it can do.
         most_intervals: the most of `interval_count`; None: no limit is published.
+        least_gap_days: two due days lie at least so far apart, so that retries never meet the next charge.
     """
 
     last_day: int = 28
@@ -55,6 +60,7 @@ class Expressible(Value):
     forms: tuple[str, ...] = ()
     charges_at_once: bool = True
     most_intervals: int | None = None
+    least_gap_days: int = 0
 
 
 class PlanRules(Value):
@@ -111,7 +117,7 @@ PLAN_RULES: Mapping[str, PlanRules] = {
         hands_over=True,
         lateness=timedelta(hours=24),
         is_immutable=True,
-        calendar=Expressible(forms=tuple(INTERVALS_OF_ON), charges_at_once=False),
+        calendar=Expressible(forms=tuple(INTERVALS_OF_ON), charges_at_once=False, least_gap_days=3),
         ways={
             "cancel": _END,
             "restore": _TAKE_OVER,
@@ -187,6 +193,7 @@ def calendar_faults(rules: PlanRules, schedule: Schedule, *, is_immediate: bool)
         rule = "is not something that this provider's calendar can follow; collection engine does"
         yield BrokenRule("schedule.on", rule, "given")
     yield from _day_faults(can, schedule)
+    yield from _gap_faults(can, schedule, name)
     if is_immediate and not can.charges_at_once:
         rule = f"must be NONE: the first charge of {name}'s own calendar lies a day ahead; collection engine does it"
         yield BrokenRule("immediate_action", rule, "FULL_AMOUNT")
@@ -203,3 +210,42 @@ def _day_faults(can: Expressible, schedule: Schedule) -> Iterator[BrokenRule]:
     if (gives_day or can.is_any_anchor_bound) and anchor.day > can.last_day:
         rule = f"must be on day 1 to {can.last_day} of its month; collection engine follows any day"
         yield BrokenRule("schedule.anchor_at", rule, anchor.isoformat())
+
+
+def _gap_faults(can: Expressible, schedule: Schedule, name: str) -> Iterator[BrokenRule]:
+    """What happens when a retry and the next due day meet is documented nowhere, so it is not risked."""
+    least = timedelta(days=can.least_gap_days)
+    calendar = _calendar(schedule, schedule.anchor_at)
+    days = [due for number in range(1, FORESEEN) if (due := calendar.due_if_any(number)) is not None]
+    if any(after - before < least for before, after in pairwise(days)):
+        field = "schedule.interval_count" if schedule.on is None else "schedule.on"
+        rule = f"must leave {can.least_gap_days} days between two charges, {name} retries in between"
+        value = schedule.interval_count if schedule.on is None else "given"
+        yield BrokenRule(field, f"{rule}; collection engine follows any", value)
+
+
+def too_soon(rules: PlanRules, schedule: Schedule, at: datetime) -> Iterator[BrokenRule]:
+    """The first charge lies at least a day ahead where the plan cannot charge at once (Omise's guide)."""
+    if rules.calendar is None or rules.calendar.charges_at_once:
+        return
+    calendar = _calendar(schedule, at)
+    first = calendar.due_if_any(1)
+    zone = schedule.anchor_at.tzinfo
+    if first is not None and first.astimezone(zone).date() <= at.astimezone(zone).date():
+        rule = f"must lie at least a day ahead for {rules.provider}'s own calendar; collection engine charges today"
+        yield BrokenRule("schedule.anchor_at", rule, schedule.anchor_at.isoformat())
+
+
+def _calendar(schedule: Schedule, authorized_at: datetime) -> Calendar:
+    return open_calendar(
+        anchor_at=schedule.anchor_at,
+        interval=schedule.interval,
+        interval_count=schedule.interval_count,
+        on=schedule.on,
+        start_at=schedule.start_at,
+        end_at=schedule.end_at,
+        total_cycles=schedule.total_cycles,
+        trial_ends_at=schedule.trial_ends_at,
+        authorized_at=authorized_at,
+        immediate=False,
+    )

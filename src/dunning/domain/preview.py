@@ -22,6 +22,7 @@ from dunning.domain.outcomes import (
     ScriptedOutcome,
     ScriptedSuccess,
 )
+from dunning.domain.preview_plan import PLAN_DECISIONS, PlanWalk
 from dunning.domain.script import PAY_BY_LINK, Script, ScriptedAction
 from dunning.domain.state import Obligation, State
 from dunning.domain.step import Applied
@@ -47,7 +48,7 @@ class Foretold(Known):
     ended_at: datetime
 
 
-class Walk:
+class Walk(PlanWalk):
     """One scripted life of one subscription."""
 
     def __init__(
@@ -86,6 +87,12 @@ class Walk:
         for _ in range(MAX_STEPS):
             decision = decide(self.state, self.now)
             if self._act_first(decision, until):
+                continue
+            by_provider = self._provider_at()
+            if by_provider is not None and (decision is None or by_provider <= decision.at):
+                if (until is not None and by_provider > until) or self._is_beyond(cycles):
+                    break
+                self._provider_acts(by_provider)
                 continue
             if decision is None or decision.do is Do.FINISH or self._is_far_enough(decision, until, cycles):
                 break
@@ -173,6 +180,11 @@ class Walk:
             self._create_mandate()
         elif decision.do is Do.READ_MANDATE:
             self._take(facts.MandateRead())
+        elif decision.do in PLAN_DECISIONS:
+            self._follow(decision)
+
+    def _mandate_story(self) -> tuple[str, timedelta]:
+        return self._script.mandate, self._script.mandate_delay
 
     def _create_mandate(self) -> None:
         self._take(facts.MandateCreated(reference="preview", link="preview"))

@@ -15,7 +15,7 @@ from dunning.domain.fields import BrokenRule
 from dunning.domain.limits import Limits, limits_of
 from dunning.domain.money import format_amount
 from dunning.domain.options import DodoOptions, OmiseOptions, XenditOptions
-from dunning.domain.plan_rules import PLAN_RULES, calendar_faults
+from dunning.domain.plan_rules import PLAN_RULES, calendar_faults, too_soon
 from dunning.domain.terms import (
     Collection,
     FailedCycleAction,
@@ -207,7 +207,7 @@ def _the_provider_takes_the_metadata(given: Given) -> Iterator[BrokenRule]:
             yield BrokenRule(f"metadata.{key}", rule, value)
 
 
-@_reads("provider", "collection", "schedule", "immediate_action")
+@_reads("provider", "provider_options", "collection", "schedule", "immediate_action", "created_at")
 def _the_provider_can_follow_the_calendar(given: Given) -> Iterator[BrokenRule]:
     """Only where the provider runs the calendar; ours follows any."""
     subscription = given.subscription
@@ -216,6 +216,9 @@ def _the_provider_can_follow_the_calendar(given: Given) -> Iterator[BrokenRule]:
         return
     is_immediate = subscription.immediate_action is ImmediateAction.FULL_AMOUNT
     yield from calendar_faults(plans, subscription.schedule, is_immediate=is_immediate)
+    at = given.at or subscription.created_at
+    if at is not None and subscription.adopted_plan is None:
+        yield from too_soon(plans, subscription.schedule, at)
 
 
 @_reads("provider", "collection", "retry")
@@ -287,7 +290,8 @@ def _the_mandate_charges_nothing(options: DodoOptions) -> Iterator[BrokenRule]:
 def _the_provider_knows_who_pays(given: Given) -> Iterator[BrokenRule]:
     """Where no link lets the customer authorise, a token has to exist already."""
     subscription = given.subscription
-    has_token = isinstance(subscription.provider_options, OmiseOptions) and subscription.provider_options.card_token
+    options = subscription.provider_options
+    has_token = isinstance(options, OmiseOptions) and (options.card_token or options.schedule_id)
     needs_method = not given.limits.makes_mandate_links and given.limits.charges_methods and not has_token
     if needs_method and not subscription.payment_methods:
         rule = f"must hold at least one: {subscription.provider.value} has no mandate link to complete"
@@ -298,9 +302,9 @@ def _the_provider_knows_who_pays(given: Given) -> Iterator[BrokenRule]:
 def _omise_can_charge(given: Given) -> Iterator[BrokenRule]:
     """Either cards of a customer who exists, or one token of which a card is made."""
     subscription, options = given.subscription, given.subscription.provider_options
-    if not isinstance(options, OmiseOptions) or subscription.collection is not Collection.ENGINE:
+    if not isinstance(options, OmiseOptions):
         return
-    if options.schedule_id is not None:
+    if options.schedule_id is not None and subscription.collection is Collection.ENGINE:
         rule = "is a calendar that Omise runs: needs collection provider"
         yield BrokenRule("provider_options.schedule_id", rule, options.schedule_id)
     if subscription.payment_methods and options.card_token is not None:

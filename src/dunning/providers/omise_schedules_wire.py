@@ -131,13 +131,13 @@ def due_days(occurrences: Iterable[WireOccurrence]) -> list[DueDay]:
 
 
 def cycle_of(day: DueDay, schedule: WireSchedule, charges: Mapping[int, WireCharge]) -> PlanCycle:
-    """One due day in our words. `charges`: those of its tries that were found, by the number of the try."""
+    """One due day in our words. `charges`: those of its tries that were found, by the number of the try.
+
+    The day of the next try is told (`retry_on`), its hour is not: it is left to the rules, which give the same day.
+    """
     tries = tuple(_try(day, number, schedule, charges.get(number)) for number in range(1, day.tried + 1))
     price = schedule.charge or WireScheduleCharge(amount=0)
     status = _cycle_status(day, schedule, tries)
-    retry_on = day.last.retry_on
-    is_waiting = status is PlanCycleStatus.RETRYING and retry_on is not None
-    next_try = datetime.combine(retry_on, day.try_at(1).timetz()) if is_waiting and retry_on is not None else None
     return PlanCycle(
         cycle_id=day.first.id,
         due_on=day.first.scheduled_on,
@@ -145,7 +145,6 @@ def cycle_of(day: DueDay, schedule: WireSchedule, charges: Mapping[int, WireChar
         amount=price.amount,
         currency=price.currency.upper(),
         tries=tries,
-        next_try_at=next_try,
     )
 
 
