@@ -9,14 +9,16 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
+from temporalio.client import WorkflowUpdateFailedError
 from temporalio.testing import WorkflowEnvironment
 
 from dunning import contract
-from dunning.contract import SubscriptionInput
+from dunning.contract import ProviderFact, SubscriptionInput
 from dunning.domain.attempts import Trigger
 from dunning.domain.script import Script
 from dunning.domain.tables import CycleStatus, SubscriptionStatus
 from dunning.intake import parse_subscription
+from dunning.providers.base import MessageKind
 from dunning.sandbox import customers
 from tests.builders import subscription_data
 from tests.workflows.world import ACCOUNT, Life, World, open_world
@@ -120,3 +122,78 @@ async def test_after_three_failures_the_schedule_is_destroyed_and_day_seventeen_
     keys = [row["key"] for row in await life.charges()]
     assert keys[:3] == [None] * 3
     assert len({*keys[3:]} - {None}) == 2
+
+
+async def test_another_card_is_charged_by_a_new_schedule_and_no_day_twice_or_never(world: World) -> None:
+    life = await begin(world, "SUCCEEDED", "SUCCEEDED")
+    await life.until(lambda s: s.next_number == 2, step=DAY, steps=12)
+
+    answer = await life.command("update_payment_method", token=f"tokn_test_{uuid.uuid4().hex}")
+    assert answer.status == "done"
+    state = await life.until(
+        lambda s: s.plan is not None and s.plan.number == 2 and s.plan.old_plan_id is None,
+        step=timedelta(minutes=5),
+        steps=20,
+    )
+
+    old, new = await schedules(life)
+    assert (old["status"], new["status"]) == ("deleted", "running")
+    assert new["charge"]["card"] not in ("card_test_1", None)
+    due = state.calendar.due(2).date() if state.calendar is not None else None
+    assert new["start_on"] == str(due)
+    await life.until(lambda s: s.next_number == 4, step=3 * DAY, steps=30)
+    cards = [row["payment_method_id"] for row in await life.charges()]
+    assert cards == ["card_test_1", new["charge"]["card"], new["charge"]["card"]]
+
+
+async def test_a_cancel_destroys_the_schedule_before_its_next_day(world: World) -> None:
+    life = await begin(world, "SUCCEEDED", "SUCCEEDED")
+    await life.until(lambda s: s.next_number == 2, step=DAY, steps=12)
+
+    answer = await life.command("cancel", type="USER_REQUESTED_STOP_RENEWALS")
+    assert answer.status == "done"
+    await life.until(lambda s: s.plan is not None and s.plan.is_released, step=timedelta(minutes=5), steps=20)
+    (only,) = await schedules(life)
+    assert only["status"] == "deleted"
+
+    back = await life.command("restore")
+    assert back.status == "done"
+    state = await life.until(lambda s: s.next_number == 3, step=DAY, steps=40)
+    assert state.plan is not None
+    assert state.plan.is_taken_over
+    assert [row["key"] is None for row in await life.charges()] == [True, False]
+
+
+async def test_an_unanswered_creation_is_looked_up_by_its_reference_and_never_repeated(world: World) -> None:
+    fault = [{"kind": "drop_after_commit", "on": "mandate"}]
+    (await world.http.post("/_sandbox/faults", json=fault)).raise_for_status()
+    life = await begin(world, "SUCCEEDED")
+
+    state = await life.until(lambda s: s.status is SubscriptionStatus.ACTIVE, step=timedelta(minutes=5), steps=20)
+
+    (only,) = await schedules(life)
+    assert state.plan is not None
+    assert (state.plan.plan_id, state.plan.tries) == (only["id"], 0)
+    await life.until(lambda s: s.next_number == 2, step=DAY, steps=12)
+    assert len(await life.charges()) == 1
+
+
+async def test_during_its_own_window_omise_is_never_helped(world: World) -> None:
+    life = await begin(world, "INSUFFICIENT_FUNDS", "SUCCEEDED")
+    await world.sleep(life.anchor - await world.now())
+    await life.tell(ProviderFact(message_id="evnt_1", kind=MessageKind.PLAN, occurred_at=life.anchor))
+    state = await life.until(lambda s: s.open_cycle is not None, step=timedelta(minutes=1), steps=12)
+    assert state.status is SubscriptionStatus.PAST_DUE
+
+    with pytest.raises(WorkflowUpdateFailedError):
+        await life.command("retry_now")
+    put_off = await life.command("pause")
+    assert (put_off.status, put_off.reason) == (
+        "accepted", "the provider is collecting a cycle; the command is carried out when that is over",
+    )  # fmt: skip
+
+    state = await life.until(lambda s: s.status is SubscriptionStatus.PAUSED, step=DAY / 2, steps=12)
+    assert (state.attention, state.past_due_since) == ((), None)
+    (only,) = await schedules(life)
+    assert only["status"] == "deleted"
+    assert [row["status"] for row in await life.charges()] == ["failed", "succeeded"]

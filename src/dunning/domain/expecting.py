@@ -237,7 +237,11 @@ def current_change(state: State) -> PlanChange | None:
 
 def _pausing_at(state: State) -> datetime | None:
     """When the next cycle of a paused subscription is canceled: one by one, each after the one before is over."""
-    if state.status is not _S.PAUSED or state.calendar is None or not state.calendar.has_cycle(state.next_number):
+    plan = state.plan
+    is_theirs = plan is not None and not plan.is_released and is_following(state)
+    if state.status is not _S.PAUSED or not is_theirs or rules_of(state).way("pause").means is not Means.PLAN:
+        return None
+    if state.calendar is None or not state.calendar.has_cycle(state.next_number):
         return None
     before = state.calendar.due_if_any(state.next_number - 1)
     return max(before, state.latest) if before is not None else state.latest

@@ -128,7 +128,6 @@ PLAN_RULES: Mapping[str, PlanRules] = {
             "change_price": _TAKE_OVER,
             "confirm_price": _TAKE_OVER,
             "retry_now": _never("Omise tries this cycle by itself until its third try; wait until it has given up"),
-            "update_payment_method": _PLAN,
             "skip_cycle": _never("an Omise schedule cannot leave a cycle out; pause takes the calendar over"),
             "set_policy": _never("an Omise schedule keeps its own retries; pause takes the calendar over"),
         },
