@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -198,3 +198,20 @@ def test_a_new_card_takes_the_warning_back() -> None:
     assert said(life) == ["04-05 card_expiring"]
     dropped = [n for n in life.notices if n.status is NoticeStatus.DROPPED]
     assert [n.outcome for n in dropped] == ["what it announces is not to come any more"]
+
+
+def test_a_reminder_whose_last_hour_before_the_quiet_ones_is_over_goes_after_them() -> None:
+    """The rung is at 02:10 in Auckland; at 21:10 on the evening before, only the morning is left for a reminder."""
+    life = live(
+        "DO_NOT_HONOR", "INSUFFICIENT_FUNDS",
+        do=[{"at": "2026-03-07T08:10:00Z", "action": "update_payment_method", "with": {"token": "pm_2"}}],
+        customer={**subscription_data()["customer"], "time_zone": "Pacific/Auckland"},
+        notifications={"retry_reminder": ["EMAIL"]},
+        schedule={"anchor_at": "2026-03-05T08:10:00Z", "interval": "MONTH", "interval_count": 1},
+        payment_methods=[{"token": "pm_1", "authorized_at": "2026-03-01T13:10:00Z"}],
+    )  # fmt: skip
+
+    # 08:00 on the 8th is 19:00 UTC of the 7th (UTC+13); the rung follows at 03-08T13:10Z, which is 02:10 on the 9th.
+    first = next(n for n in life.notices if n.occasion is Occasion.RETRY_REMINDER)
+    assert first.at == datetime(2026, 3, 7, 19, 0, tzinfo=UTC)
+    assert first.status is NoticeStatus.SENT

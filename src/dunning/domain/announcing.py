@@ -16,6 +16,7 @@ from dunning.domain.calendar import Interval
 from dunning.domain.contact import slot
 from dunning.domain.declines import DeclineClass, customer_reason
 from dunning.domain.messages import NoticeStatus, PlannedNotice
+from dunning.domain.quiet import next_allowed
 from dunning.domain.state import Obligation, State
 from dunning.domain.step import Step
 from dunning.domain.tables import SubscriptionStatus
@@ -73,6 +74,9 @@ def _plan(step: Step, one: _Wanted) -> None:
         return
     zone = step.s.terms.customer.time_zone or "UTC"
     free = slot(step.s.notices, one.occasion, one.channels, one.at, zone, is_exempt=one.is_precondition)
+    if free.at < step.now and not one.is_precondition:
+        # The last hour before the quiet ones is over: the first one after them is still before what is announced.
+        free = slot(step.s.notices, one.occasion, one.channels, next_allowed(step.now, zone), zone)
     at = max(free.at, step.now)
     step.plan_notice(
         PlannedNotice(
