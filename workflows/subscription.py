@@ -31,7 +31,7 @@ from dunning.domain import facts
 from dunning.domain.attempts import Outcome, OutcomeKind
 from dunning.domain.commands import Cancel, Command, CommandResult
 from dunning.domain.decide import TIME_FACTS, Decision, Do, decide
-from dunning.domain.planning import ABSENT_AFTER
+from dunning.domain.planning import may_close_absent
 from dunning.domain.showing import summary
 from dunning.domain.state import prune
 from dunning.hearing import facts_of
@@ -217,7 +217,6 @@ class SubscriptionWorkflow(PlanSteps):
         attempt = obligation.last
         if attempt is None:
             return
-        since = attempt.unclear_since or self._now()
         request = LookUpInput(
             account=self._s.account,
             subscription=self._s.id,
@@ -229,7 +228,7 @@ class SubscriptionWorkflow(PlanSteps):
             currency=obligation.currency,
             reference=self._s.reference or "",
             business_at=self._now(),
-            may_close_absent=self._now() - since >= ABSENT_AFTER,
+            may_close_absent=may_close_absent(attempt, self._now()),
             known_payments=self._known_payments(),
         )
         try:

@@ -262,7 +262,8 @@ class Charging:
                 because="the provider has no payment with this key, and had none for a day",
             )
             return await self._ledger.settle(row.key, absent)
-        return _unknown(request.business_at, found.because or "absent so far")
+        because = found.because or "absent so far"
+        return _unknown(request.business_at, because).but(is_absent=found.is_certain)
 
     async def _must_cost_the_same(self, request: LookUpInput, row: StoredAttempt) -> None:
         """A row of another price tells nothing about this attempt."""

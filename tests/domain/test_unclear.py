@@ -10,6 +10,7 @@ from dunning.domain.attempts import Outcome, OutcomeKind
 from dunning.domain.beginning import new_state
 from dunning.domain.decide import Do, decide
 from dunning.domain.declines import DeclineClass
+from dunning.domain.planning import may_close_absent
 from dunning.domain.state import State
 from dunning.domain.tables import CycleStatus
 from tests.builders import at, subscription
@@ -128,3 +129,26 @@ def test_an_answer_that_has_no_place_is_not_asked_for_again_at_once() -> None:
     assert any("no place" in a.what for a in state.attention)
     assert again is not None
     assert (again.do, again.at > first.at) == (Do.LOOK_UP, True)
+
+
+def looked_up(state: State, when: datetime, *, is_answered: bool) -> State:
+    outcome = Outcome(kind=OutcomeKind.UNKNOWN, at=when, is_absent=is_answered)
+    fact = facts.AttemptConcluded(obligation="1", number=1, outcome=outcome, is_look_up=True)
+    return apply(state, fact, when).state
+
+
+def test_a_day_of_answers_closes_an_attempt_and_one_answer_after_a_day_of_silence_does_not() -> None:
+    answered, silent = charged(OutcomeKind.UNKNOWN), charged(OutcomeKind.UNKNOWN)
+    for minutes in (1, 5, 15, *range(60, 24 * 60, 60)):
+        answered = looked_up(answered, DUE + timedelta(minutes=minutes), is_answered=minutes >= 60)
+        silent = looked_up(silent, DUE + timedelta(minutes=minutes), is_answered=False)
+    day = DUE + timedelta(hours=24)
+
+    assert may_close_absent(answered.obligation("1").attempts[0], day)
+    assert not may_close_absent(answered.obligation("1").attempts[0], day - timedelta(minutes=1))
+    assert not may_close_absent(silent.obligation("1").attempts[0], day)
+    # The first answer at 24 h; so the 23 hours that the list may lag end at 47 h.
+    silent = looked_up(silent, day, is_answered=True)
+    attempt = silent.obligation("1").attempts[0]
+    assert not may_close_absent(attempt, DUE + timedelta(hours=46, minutes=59))
+    assert may_close_absent(attempt, DUE + timedelta(hours=47))

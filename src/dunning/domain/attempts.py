@@ -54,6 +54,7 @@ class Outcome(Value):
         klass, rule: the decline's class and the rule that classified it.
         retry_after_seconds: an advised wait, counted from `at` (SPEC 6, "advised waits").
         until: for `deferred`, when to ask again (business time).
+        is_absent: of an unknown outcome: the provider answered, and has no such payment so far.
         because: a sentence for operators.
     """
 
@@ -68,6 +69,7 @@ class Outcome(Value):
     retry_after_seconds: int | None = None
     provider_payment_id: str | None = None
     until: datetime | None = None
+    is_absent: bool = False
     because: str = ""
 
 
@@ -85,6 +87,7 @@ class Attempt(Known):
         planned_at: business time, UTC.
         not_before: the attempt never starts before this instant.
         started_at: when it really ran (business time); the first time, if an outage delayed it the last.
+        absent_since: when the provider first answered that it has no such payment.
         tries: how often it was handed to the provider or put off (outage, deferred).
         is_followed: the provider made it by its own calendar.
         looks: how often an unclear or pending outcome was looked up.
@@ -102,6 +105,7 @@ class Attempt(Known):
     key: str
     started_at: datetime | None = None
     unclear_since: datetime | None = None
+    absent_since: datetime | None = None
     tries: int = 0
     looks: int = 0
     outcome: Outcome | None = None

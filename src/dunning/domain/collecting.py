@@ -127,7 +127,8 @@ def _with_outcome(step: Step, obligation: Obligation, attempt: Attempt, outcome:
     looks = attempt.looks
     if outcome.kind in (OutcomeKind.PENDING, OutcomeKind.UNKNOWN) and unclear is None:
         unclear = outcome.at
-    new = attempt.but(outcome=outcome, unclear_since=unclear, looks=looks)
+    absent = attempt.absent_since or outcome.at if outcome.is_absent else attempt.absent_since
+    new = attempt.but(outcome=outcome, unclear_since=unclear, absent_since=absent, looks=looks)
     attempts = (*obligation.attempts[: new.number - 1], new, *obligation.attempts[new.number :])
     if outcome.kind in (OutcomeKind.SUCCEEDED, OutcomeKind.DECLINED, OutcomeKind.PENDING):
         step.set(attached=attempt.method)

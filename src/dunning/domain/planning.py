@@ -46,6 +46,10 @@ MANDATE_CAP = timedelta(hours=24)
 ABSENT_AFTER = timedelta(hours=24)
 """An attempt that a look-up has not found for so long is closed as absent. SPEC 13."""
 
+ABSENT_ANSWERS = ABSENT_AFTER - LOOK_UP_CAP
+"""Between the first answer "not there" and the one that closes the attempt. The first may come an hour late; but one
+answer alone, after a day in which the provider could not be asked, proves nothing: its list may lag."""
+
 ATTENTION_AFTER = timedelta(hours=1)
 """An outcome that is unclear for so long is shown to a person. SPEC 13."""
 
@@ -294,6 +298,13 @@ def technical_retry(obligation: Obligation, attempt: Attempt) -> PlannedAttempt 
         method=attempt.method,
         because=f"technical answer: tried again {delay} later, no rung used",
     )
+
+
+def may_close_absent(attempt: Attempt, now: datetime) -> bool:
+    """Whether one more answer "not there" closes the attempt: unclear for a day, and absent through all of it."""
+    if attempt.unclear_since is None or attempt.absent_since is None:
+        return False
+    return now - attempt.unclear_since >= ABSENT_AFTER and now - attempt.absent_since >= ABSENT_ANSWERS
 
 
 def backoff(delays: Sequence[timedelta], cap: timedelta, tries: int) -> timedelta:
