@@ -20,6 +20,7 @@ import workers.bootstrap as bootstrap
 from dunning.client import connect
 from dunning.ledger import ClaimLost, Ledger, attempts
 from dunning.providers.dodo import DodoProvider
+from dunning.providers.omise import OmiseProvider
 from dunning.settings import load_settings
 from workers.fresh_time import FreshTimeRunner
 from workflows import options
@@ -79,6 +80,9 @@ async def main(doom: Doom) -> None:
     Ledger.mark_sent = doom.before("after the claim", Ledger.mark_sent)  # type: ignore[method-assign]
     DodoProvider.charge = doom.after("after the send", DodoProvider.charge)  # type: ignore[method-assign]
     Ledger.settle = doom.before("before settling", Ledger.settle)  # type: ignore[method-assign]
+    options.PLAN["start_to_close_timeout"] = CHARGE_TIMEOUT
+    ended = doom.after("after the plan is ended", OmiseProvider.end_plan)
+    OmiseProvider.end_plan = doom.before("before the plan is ended", ended)  # type: ignore[method-assign]
     client = await connect()
     async with bootstrap.worker(client, load_settings()) as worker, worker:
         await asyncio.Event().wait()

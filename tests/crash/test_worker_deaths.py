@@ -32,12 +32,6 @@ pytestmark = [pytest.mark.server, pytest.mark.crash]
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")
-async def stack() -> AsyncIterator[Stack]:
-    async with Stack.start(["temporal", "postgres", "migrate", "mail", "sandbox", "gateway"]) as started:
-        yield started
-
-
 @contextmanager
 def environment(values: dict[str, str]) -> Iterator[None]:
     before = dict(os.environ)
