@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
+from string import ascii_lowercase
 from typing import TypeVar
 
 from dunning.domain.command_table import ALLOWED, COMMAND_TABLE, WAITS
+from dunning.domain.plan_rules import PLAN_RULES, Way
 from dunning.domain.tables import CYCLE_TABLE, SUBSCRIPTION_TABLE, SubscriptionStatus
 
 S = TypeVar("S", bound=StrEnum)
@@ -82,8 +84,36 @@ def commands() -> str:
     for name, row in COMMAND_TABLE.items():
         cells = [_cell(row[s], reasons) for s in SubscriptionStatus]
         lines.append(f"| `{name}`{'*' if name in WAITS else ''} | " + " | ".join(cells) + " |")
-    lines += ["", *(f"{n}. {reason}" for n, reason in enumerate(reasons, start=1)), ""]
+    lines += ["", *(f"{n}. {reason}" for n, reason in enumerate(reasons, start=1)), "", *_ways()]
     return "\n".join(lines)
+
+
+def _ways() -> list[str]:
+    """By which means a command is carried out where the provider runs the calendar."""
+    lines = [
+        "## Where the provider runs the calendar",
+        "",
+        "With `collection: provider`, from `src/dunning/domain/plan_rules.py`. `engine`: as above. `plan`: the",
+        "provider's plan is changed. `end_plan`: as above, and the plan is ended at once. `take_over`: the plan is",
+        "ended and read back, and then as above; inside the provider's own retries that waits. A letter: refused,",
+        "with the reason below.",
+        "",
+        "| command | " + " | ".join(PLAN_RULES) + " |",
+        "|---|" + "---|" * len(PLAN_RULES),
+    ]
+    reasons: list[str] = []
+    for name in COMMAND_TABLE:
+        cells = [_way(rules.way(name), reasons) for rules in PLAN_RULES.values()]
+        lines.append(f"| `{name}` | " + " | ".join(cells) + " |")
+    return [*lines, "", *(f"- {ascii_lowercase[n]}: {reason}" for n, reason in enumerate(reasons)), ""]
+
+
+def _way(way: Way, reasons: list[str]) -> str:
+    if not way.because:
+        return way.means.value
+    if way.because not in reasons:
+        reasons.append(way.because)
+    return ascii_lowercase[reasons.index(way.because)]
 
 
 def _cell(value: str, reasons: list[str]) -> str:

@@ -93,7 +93,7 @@ async def test_between_the_suspension_and_our_first_charge_a_death_leaves_one_ch
     file = tmp_path / "point"
     async with case(stack, declined, declined, declined, "SUCCEEDED") as there:
         with worker(stack, point, file) as doomed:
-            moving = asyncio.create_task(there.clock.advance(there.due + 3 * DAY))
+            moving = asyncio.create_task(there.clock.advance(there.due + 4 * DAY))
             await until(file.exists, point)
             doomed.send_signal(signal.SIGKILL)
             doomed.wait()

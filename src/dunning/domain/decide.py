@@ -168,7 +168,9 @@ def _collection(state: State, obligation: Obligation) -> Iterator[Decision]:
             because=f"the grace of {state.terms.grace_days or 0} days is over",
             obligation=obligation.id,
         )
-    if obligation.window_end is not None and not obligation.is_followed:
+    # A rung that waits for the end of the provider's plan is made before anything is given up.
+    is_held = obligation.is_followed or (not may_charge and obligation.next is not None)
+    if obligation.window_end is not None and not is_held:
         because = "the recovery window is over"
         yield Decision(do=Do.GIVE_UP, at=obligation.window_end, because=because, obligation=obligation.id)
 

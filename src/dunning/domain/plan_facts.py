@@ -19,6 +19,9 @@ from dunning.domain.tables import SubscriptionFact, SubscriptionStatus
 
 _S = SubscriptionStatus
 _RANK = {status: rank for rank, status in enumerate(PlanStatus)}
+MANY_TRIES = 4
+"""So many tries to end a plan without success are shown to a person."""
+
 REFUSED_WAIT = timedelta(days=1)
 """A plan that the provider will not end is asked again after so long, besides a person's eyes."""
 
@@ -169,6 +172,8 @@ def _plan_ended(step: Step, fact: facts.PlanEnded) -> None:
     if not fact.is_done:
         if fact.retry_at is None:
             step.attend(f"the provider will not end its plan, so nothing is charged: {fact.because}")
+        elif plan.tries + 1 == MANY_TRIES:
+            step.attend(f"the provider's plan could not be ended yet, so nothing is charged: {fact.because}")
         step.set(plan=plan.but(wait_until=fact.retry_at or step.now + REFUSED_WAIT, tries=plan.tries + 1))
         return
     if fact.plan_id == plan.old_plan_id:
