@@ -47,7 +47,7 @@ class Shell(CommandHandlers):
 
     def __init__(self, start: SubscriptionInput) -> None:
         self._start = start
-        self._state: State | None = State.model_validate(start.state) if start.state is not None else None
+        self._state: State | None = start.take_state()
         self._commands: list[Command] = []
         self._heard: list[ProviderFact] = []
         self._events: list[EventDraft] = []

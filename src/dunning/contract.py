@@ -71,7 +71,8 @@ class SubscriptionInput(Value):
     Attributes:
         subscription: the backend's reference.
         generation: which life of that reference; None: the ledger's latest one.
-        state: the state carried by continue-as-new, as JSON; None: load it from the ledger first.
+        state: the state carried by continue-as-new, as JSON; None: load it from the ledger first. Its run takes it
+            out (`take_state`).
         is_test_clock: the run lives on a virtual clock of a development server. SPEC 16.
     """
 
@@ -80,6 +81,14 @@ class SubscriptionInput(Value):
     generation: int | None = None
     state: dict[str, Any] | None = None
     is_test_clock: bool = False
+
+    def take_state(self) -> State | None:
+        """The carried state, read; the raw form is dropped: a cached run would else hold it beside its own for weeks."""
+        raw = self.state
+        if raw is None:
+            return None
+        vars(self)["state"] = None
+        return State.model_validate(raw)
 
 
 class ProviderFact(Value):
