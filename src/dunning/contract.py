@@ -83,7 +83,7 @@ class SubscriptionInput(Value):
     is_test_clock: bool = False
 
     def take_state(self) -> State | None:
-        """The carried state, read; the raw form is dropped: a cached run would else hold it beside its own for weeks."""
+        """The carried state, read; the raw form is dropped: a cached run would else hold it beside it for weeks."""
         raw = self.state
         if raw is None:
             return None
