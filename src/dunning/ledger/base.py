@@ -42,7 +42,7 @@ async def machine_now(connection: AsyncConnection) -> datetime:
 
 
 # A statement that every charge sends is built once, here and in the files beside this one: building it anew each time
-# costs more than half of what sending it does.
+# costs about half of what sending it does.
 
 
 class NewEvent(NamedTuple):
