@@ -65,6 +65,7 @@ async def worker(client: Client, settings: Settings, *, task_queue: str = TASK_Q
         plans = PlanActivities(ledger, providers)
         charges = ChargeActivities(ledger, providers, settings.accounts)
         notices = NoticeActivities(ledger, settings.accounts, http)
+        stack.push_async_callback(notices.aclose)
         delivery = DeliveryActivities(ledger, settings.accounts, http)
         supervision = SupervisionActivities(ledger, client, task_queue=task_queue)
         yield Worker(

@@ -91,6 +91,15 @@ class SubscriptionInput(Value):
         return State.model_validate(raw)
 
 
+class NoticeHeard(Value):
+    """A channel took a notice and did not deliver it. `at` is business time: no next step before it."""
+
+    key: str
+    at: datetime
+    because: str
+    attention: str | None = None
+
+
 class ProviderFact(Value):
     """One message of the provider, as the gateway hands it on.
 
@@ -100,6 +109,7 @@ class ProviderFact(Value):
         attempt_key: our key found in the message; `outcome` then is what that attempt came to.
         payment: without `attempt_key`, a payment that we did not send.
         plan: of a plan that the provider runs, what it says now; None: it is to be read.
+        notice: with `kind` `notice`, what became of one.
     """
 
     message_id: str
@@ -112,6 +122,7 @@ class ProviderFact(Value):
     method_token: str | None = None
     dispute_is_open: bool = False
     plan: PlanStanding | None = None
+    notice: NoticeHeard | None = None
 
 
 class StateReport(Value):

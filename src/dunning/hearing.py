@@ -40,6 +40,9 @@ def facts_of(state: State, heard: ProviderFact, now: datetime) -> list[facts.Fac
         found.append(told)
     elif heard.kind is MessageKind.DISPUTE and heard.dispute_is_open and heard.payment is not None:
         found.append(facts.DisputeOpened(at=heard.occurred_at, payment_id=heard.payment.payment_id))
+    elif heard.kind is MessageKind.NOTICE and heard.notice is not None:
+        told = heard.notice
+        found.append(facts.NoticeUndelivered(key=told.key, at=told.at, because=told.because, attention=told.attention))
     return found
 
 

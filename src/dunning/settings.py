@@ -40,13 +40,19 @@ class _Part(BaseModel):
 
 
 class WhatsAppSettings(_Part):
-    """The WhatsApp Cloud API of one merchant account. `app_secret` verifies status messages."""
+    """The WhatsApp Cloud API of one merchant account.
+
+    Attributes:
+        app_secret: signs the status messages that come in; without it they are refused.
+        verify_token: of your choice; Meta shows it once, when the address for status messages is set up.
+    """
 
     base_url: str = "https://graph.facebook.com"
     phone_number_id: str
     token: SecretStr
     version: str = "v23.0"
     app_secret: SecretStr | None = None
+    verify_token: SecretStr | None = None
 
 
 class SmtpSettings(_Part):
@@ -59,6 +65,31 @@ class SmtpSettings(_Part):
     from_address: str
     tls: Literal["none", "starttls", "tls"] = "starttls"
     timeout_seconds: float = Field(default=20.0, gt=0)
+    connections: int = Field(default=4, ge=1, le=50)
+
+
+class SmsSettings(_Part):
+    """Your own SMS gateway: one signed HTTP call for each message. `secret` is a `whsec_` secret."""
+
+    url: str = Field(pattern=r"^https?://\S+$")
+    secret: SecretStr
+
+    @field_validator("secret")
+    @classmethod
+    def _is_signing_secret(cls, value: SecretStr) -> SecretStr:
+        return _signing_secret(value)
+
+
+class UnsubscribeSettings(_Part):
+    """The link with which a customer leaves routine mails out.
+
+    Attributes:
+        base_url: where customers reach the gateway.
+        secret: signs the links; a changed one makes older links invalid.
+    """
+
+    base_url: str = Field(pattern=r"^https?://\S+$")
+    secret: SecretStr = Field(min_length=16)
 
 
 class BrandSettings(_Part):
@@ -96,6 +127,8 @@ class AccountSettings(_Part):
     backend_secret: SecretStr | None = None
     whatsapp: WhatsAppSettings | None = None
     smtp: SmtpSettings | None = None
+    sms: SmsSettings | None = None
+    unsubscribe: UnsubscribeSettings | None = None
     merchant_name: str = Field(min_length=1)
     payment_method_url: str | None = Field(
         default=None, pattern=r"^https?://[^\s{}]+(\{(subscription|customer)\}[^\s{}]*)*$"

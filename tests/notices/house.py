@@ -40,6 +40,8 @@ class House:
     def __init__(self, ledger: Ledger, account: AccountSettings, sandbox: SandboxServer, mail: MailCatcher) -> None:
         self.ledger, self.account, self.sandbox, self.mail = ledger, account, sandbox, mail
         self.http = httpx.AsyncClient(timeout=5)
+        self.clock = NOW
+        self.senders = [Sender(ledger, account, self.http)]
 
     async def send(
         self,
@@ -47,10 +49,13 @@ class House:
         key: str = KEY,
         occasion: Occasion = Occasion.FAILED,
         facts: dict[str, str | int] | None = None,
-        business_at: datetime = NOW,
+        business_at: datetime | None = None,
+        obligation: str | None = None,
+        is_precondition: bool = False,
+        subscription: str = "sub-1",
         **account: Any,
     ) -> NoticeOutcome:
-        """Send one notice; `account` replaces settings of the merchant account."""
+        """Send one notice, at the instant that the last one was put off to; `account` replaces the account's settings."""
         notice = PlannedNotice(
             key=key,
             occasion=occasion,
@@ -58,13 +63,20 @@ class House:
             at=NOW,
             because="attempt 1 was declined",
             facts=FACTS if facts is None else facts,
+            obligation=obligation,
+            is_precondition=is_precondition,
         )
         request = SendNoticeInput(
-            account="demo", subscription="sub-1", generation=1, customer="cust-1",
-            notice=notice, description="Pro plan", business_at=business_at,
+            account="demo", subscription=subscription, generation=1, customer="cust-1",
+            notice=notice, description="Pro plan", business_at=business_at or self.clock,
         )  # fmt: skip
         settings = self.account.model_copy(update=account)
-        return await Sender(self.ledger, settings, self.http).send(request)
+        if account:
+            self.senders.append(Sender(self.ledger, settings, self.http))
+        outcome = await self.senders[-1 if account else 0].send(request)
+        if business_at is None and outcome.retry_at is not None:
+            self.clock = outcome.retry_at
+        return outcome
 
     async def messages(self) -> list[dict[str, Any]]:
         """What WhatsApp accepted; what was sent twice stands there twice."""
@@ -120,5 +132,7 @@ async def house_of(
         )
         house = House(ledger, account, sandbox, mail)
         yield house
+        for sender in house.senders:
+            await sender.aclose()
         await house.http.aclose()
     await ledger.aclose()

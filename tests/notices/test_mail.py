@@ -16,8 +16,8 @@ from aiosmtpd.smtp import SMTP, AuthResult
 from pydantic import SecretStr
 
 from dunning.domain.terms import Channel
-from dunning.notices import email as mailing
-from dunning.notices.email import compose, message_id
+from dunning.notices.email import MailAnswer, compose, message_id
+from dunning.notices.mailing import MailPool
 from dunning.notices.render import Brand, Rendered
 from dunning.settings import SmtpSettings
 from tests.notices.house import House, house_of
@@ -25,12 +25,21 @@ from tests.servers import free_port
 
 BRAND = Brand(name="Kopi Harian", support_address="help@kopi.example")
 RENDERED = Rendered(subject="Halo, ada kabar: 支払い", html="<p>สวัสดี</p>", text="Halo\n", template="t",
-                    template_language="id", parameters=())  # fmt: skip
+                    template_language="id", parameters=(), short="Halo")  # fmt: skip
 AT = datetime(2026, 3, 5, 13, 10, 4, tzinfo=UTC)
 
 
 def parsed(raw: bytes) -> EmailMessage:
     return BytesParser(EmailMessage, policy=email.policy.default).parsebytes(raw)
+
+
+async def sent(settings: SmtpSettings, mail: EmailMessage) -> MailAnswer:
+    """One mail over a connection of its own."""
+    pool = MailPool(settings)
+    try:
+        return await pool.send(mail)
+    finally:
+        await pool.aclose()
 
 
 def composed(**changes: Any) -> EmailMessage:
@@ -159,7 +168,7 @@ async def test_a_refusal_says_whether_to_try_again_and_whom_to_tell(
     place: str, reply: str, is_final: bool, needs_attention: bool
 ) -> None:
     async with smtp_server(Refusing(place, reply)) as port:
-        answer = await mailing.send(settings(port), composed())
+        answer = await sent(settings(port), composed())
 
     assert not answer.is_accepted
     assert (answer.is_final, answer.needs_attention) == (is_final, needs_attention)
@@ -172,7 +181,7 @@ async def test_a_wrong_password_is_a_persons_business_and_the_mail_waits() -> No
         return AuthResult(success=False, handled=False)
 
     async with smtp_server(Refusing("nowhere", ""), authenticator=nobody, auth_require_tls=False) as port:
-        answer = await mailing.send(settings(port, username="u", password=SecretStr("pw-secret")), composed())
+        answer = await sent(settings(port, username="u", password=SecretStr("pw-secret")), composed())
 
     assert (answer.is_accepted, answer.is_final, answer.needs_attention) == (False, False, True)
     assert "535" in answer.because
@@ -183,7 +192,7 @@ async def test_a_wrong_password_is_a_persons_business_and_the_mail_waits() -> No
 async def test_a_password_is_never_sent_without_encryption_to_a_server_that_wants_it() -> None:
     handler = Refusing("nowhere", "")
     async with smtp_server(handler) as port:
-        answer = await mailing.send(settings(port, username="u", password=SecretStr("pw-secret")), composed())
+        answer = await sent(settings(port, username="u", password=SecretStr("pw-secret")), composed())
 
     assert (answer.is_accepted, answer.is_final, answer.needs_attention) == (False, False, True)
     assert handler.taken == 0
@@ -193,7 +202,7 @@ async def test_a_password_is_never_sent_without_encryption_to_a_server_that_want
 async def test_a_server_without_encryption_gets_no_mail_when_it_is_demanded() -> None:
     handler = Refusing("nowhere", "")
     async with smtp_server(handler) as port:
-        answer = await mailing.send(settings(port, tls="starttls"), composed())
+        answer = await sent(settings(port, tls="starttls"), composed())
 
     assert (answer.is_accepted, answer.is_final, answer.needs_attention) == (False, False, True)
     assert handler.taken == 0
@@ -201,6 +210,6 @@ async def test_a_server_without_encryption_gets_no_mail_when_it_is_demanded() ->
 
 @pytest.mark.server
 async def test_nobody_listening_is_tried_again() -> None:
-    answer = await mailing.send(settings(free_port()), composed())
+    answer = await sent(settings(free_port()), composed())
 
     assert (answer.is_accepted, answer.is_final, answer.needs_attention) == (False, False, False)

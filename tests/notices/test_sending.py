@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from dunning.domain.terms import Channel, Occasion
-from dunning.notices.sender import BACK_OFF
+from dunning.notices.channels import BACK_OFF, UNCLEAR_FOR
 from dunning.notices.texts import texts
 from dunning.settings import WhatsAppSettings
 from tests.builders import TOLD
@@ -53,9 +53,11 @@ async def test_whatsapp_accepts_every_template_of_the_registry(house: House) -> 
     registry = {f"dunning_{o.value}": {"en": len(texts("en").occasions[o].whatsapp.parameters)} for o in Occasion}
     await house.control("whatsapp", {"templates": registry})
 
-    for occasion in Occasion:
-        facts = {**FACTS, "expires": "2026-12", "old_amount": 2_000}
-        outcome = await house.send(WHATSAPP, occasion=occasion, key=f"1/1/1/{occasion.value}", facts=facts)
+    for weeks, occasion in enumerate(Occasion):
+        facts = {**FACTS, "expires": "2026-12", "old_amount": 2_000, "next_attempt_at": ""}
+        when = NOW + timedelta(weeks=weeks)
+        key = f"1/1/1/{occasion.value}"
+        outcome = await house.send(WHATSAPP, occasion=occasion, key=key, facts=facts, business_at=when)
         assert outcome.channels == {"WHATSAPP": "sent"}
 
     assert len(await house.messages()) == len(Occasion)
@@ -103,9 +105,11 @@ async def test_after_a_crash_e_mail_stands_in_for_a_whatsapp_that_may_have_been_
     await house.send(WHATSAPP)
     await house.forget_settlement(WHATSAPP)
 
+    first = await house.send(WHATSAPP)
     for _ in range(2):
         outcome = await house.send(WHATSAPP)
 
+    assert (first.channels, first.retry_at) == ({"WHATSAPP": "waiting"}, NOW + UNCLEAR_FOR)
     assert outcome.channels == {"WHATSAPP": "unclear"} | {"EMAIL": "sent"}
     assert len(await house.messages()) == 1
     assert len(house.mail.mails) == 1
@@ -125,7 +129,7 @@ async def test_a_lost_answer_of_whatsapp_is_unclear_and_never_repeated(house: Ho
 
 async def test_two_notices_of_one_subscription_are_two_mails(house: House) -> None:
     await house.send(EMAIL)
-    await house.send(EMAIL, key="1/1/2/failed")
+    await house.send(EMAIL, key="1/1/2/failed", business_at=NOW + timedelta(days=1))
 
     assert len({mail.row()["headers"]["message-id"] for mail in house.mail.mails}) == 2
 
@@ -137,12 +141,12 @@ async def test_whatsapp_that_is_away_is_tried_on_planned_instants_and_then_e_mai
     await house.whatsapp_answers(131016)
     waits = []
     for _ in BACK_OFF:
-        outcome = await house.send(WHATSAPP, facts={**FACTS, "next_attempt_at": ""})
+        before = house.clock
+        outcome = await house.send(WHATSAPP, facts={**FACTS, "next_attempt_at": ""}, is_precondition=True)
         assert outcome.channels == {"WHATSAPP": "waiting"}
-        assert outcome.retry_at is not None
-        waits.append(outcome.retry_at - NOW)
+        waits.append(house.clock - before)
 
-    last = await house.send(WHATSAPP, facts={**FACTS, "next_attempt_at": ""})
+    last = await house.send(WHATSAPP, facts={**FACTS, "next_attempt_at": ""}, is_precondition=True)
 
     assert waits == [timedelta(minutes=15), timedelta(hours=1), timedelta(hours=4), timedelta(hours=12)]
     assert (last.channels, last.retry_at) == ({"WHATSAPP": "failed", "EMAIL": "sent"}, None)
@@ -284,9 +288,9 @@ async def test_who_refused_e_mail_never_gets_it_not_even_as_a_stand_in(ledger_ur
 async def test_a_mail_server_that_stays_away_is_given_up_and_told_to_a_person(house: House) -> None:
     house.mail.fail_next = len(BACK_OFF) + 1
     for _ in BACK_OFF:
-        assert (await house.send(EMAIL)).retry_at is not None
+        assert (await house.send(EMAIL, is_precondition=True)).retry_at is not None
 
-    last = await house.send(EMAIL)
+    last = await house.send(EMAIL, is_precondition=True)
 
     assert (last.channels, last.retry_at) == ({"EMAIL": "failed"}, None)
     assert last.attention is not None
@@ -310,7 +314,7 @@ async def test_a_notice_that_lacks_a_fact_is_failed_and_asks_for_a_person(house:
     assert outcome.attention.startswith("a fact of the notice is missing for")
 
 
-async def test_sms_without_a_gateway_falls_to_e_mail(house: House) -> None:
+async def test_sms_without_consent_falls_to_e_mail(house: House) -> None:
     assert (await house.send(SMS)).channels == {"SMS": "skipped", "EMAIL": "sent"}
 
 
@@ -320,7 +324,10 @@ async def test_outcomes_hold_no_address_and_no_token(house: House) -> None:
     for number, code in enumerate((None, 131026, 132001, 190)):
         await house.whatsapp_answers(code)
         house.mail.fail_next = number % 2
-        said.append((await house.send(WHATSAPP, EMAIL, key=f"1/1/{number}/failed", whatsapp=secret)).model_dump_json())
+        when = NOW + timedelta(weeks=number)
+        key, facts = f"1/1/{number}/failed", {**FACTS, "next_attempt_at": ""}
+        outcome = await house.send(WHATSAPP, EMAIL, key=key, facts=facts, business_at=when, whatsapp=secret)
+        said.append(outcome.model_dump_json())
 
     for part in ("ayu@example.com", "6281234567890", "wa-secret-token", "Ayu"):
         assert part not in " ".join(said)

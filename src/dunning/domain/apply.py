@@ -311,6 +311,12 @@ def _notice_concluded(step: Step, fact: facts.NoticeConcluded) -> None:
             telling.conclude(step, notice, fact)
 
 
+def _notice_undelivered(step: Step, fact: facts.NoticeUndelivered) -> None:
+    for notice in step.s.notices:
+        if notice.key == fact.key:
+            telling.tell_again(step, notice, fact)
+
+
 _HANDLERS: dict[str, Callable[[Step, Any], None]] = {
     "heard": _heard,
     "mandate_created": _mandate_created,
@@ -332,4 +338,5 @@ _HANDLERS: dict[str, Callable[[Step, Any], None]] = {
     "notice_started": _notice_started,
     "notice_concluded": _notice_concluded,
     **plan_facts.HANDLERS,
+    "notice_undelivered": _notice_undelivered,
 }

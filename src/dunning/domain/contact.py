@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
+from enum import StrEnum
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -25,6 +26,21 @@ ROUTINE = frozenset(
     }
 )
 """What is left out when a day or a week is full. What the customer has to know is told on the next free day."""
+
+
+class NoticeKind(StrEnum):
+    """Whether a customer may do without a notice. What a customer refuses is refused per channel and kind."""
+
+    ROUTINE = "routine"
+    """Pleasant to know. A mail of this kind carries a link to be left out."""
+    SERVICE = "service"
+    """About a payment that failed, access, money back or the terms; or one that has to come before a charge."""
+
+
+def kind_of(notice: PlannedNotice) -> NoticeKind:
+    """A notice that a charge waits for is never routine."""
+    return NoticeKind.ROUTINE if notice.occasion in ROUTINE and not notice.is_precondition else NoticeKind.SERVICE
+
 
 _COUNTED = (NoticeStatus.PLANNED, NoticeStatus.SENDING, NoticeStatus.SENT)
 _FARTHEST = 60
@@ -65,11 +81,30 @@ def slot(
     full = f"the customer gets at most {A_DAY} notice a day and {A_WEEK} a week on a channel"
     if occasion in ROUTINE:
         return Slot(allowed, full, is_full=True)
-    for _ in range(_FARTHEST):
-        day += timedelta(days=1)
-        if not any(_is_full(days, day) for days in taken):
-            return Slot(datetime.combine(day, ENDS, zone).astimezone(at.tzinfo), f"held back: {full}")
-    return Slot(allowed, full, is_full=True)
+    free = _free_day(taken, day)
+    if free is None:
+        return Slot(allowed, full, is_full=True)
+    return Slot(datetime.combine(free, ENDS, zone).astimezone(at.tzinfo), f"held back: {full}")
+
+
+def free_from(told: Iterable[datetime], at: datetime, time_zone: str) -> datetime | None:
+    """When one more notice may go on a channel; None when it may go at `at`. For any number of subscriptions.
+
+    Args:
+        told: business instants of what the customer got on this channel, preconditions of charges left out.
+    """
+    zone = ZoneInfo(time_zone)
+    days, day = [_day(one, zone) for one in told], _day(at, zone)
+    if not _is_full(days, day):
+        return None
+    free = _free_day([days], day) or day + timedelta(days=_FARTHEST)
+    return datetime.combine(free, ENDS, zone).astimezone(at.tzinfo)
+
+
+def _free_day(taken: Sequence[Sequence[date]], day: date) -> date | None:
+    """The first later day on which no channel is full."""
+    later = (day + timedelta(days=ahead) for ahead in range(1, _FARTHEST + 1))
+    return next((one for one in later if not any(_is_full(days, one) for days in taken)), None)
 
 
 def _counts(notice: PlannedNotice, channel: Channel) -> bool:

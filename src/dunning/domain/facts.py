@@ -162,6 +162,16 @@ class NoticeConcluded(Value):
     attention: str | None = None
 
 
+class NoticeUndelivered(Value):
+    """A channel took a notice and did not deliver it. `at` is when the next step may be taken (business time)."""
+
+    fact: Literal["notice_undelivered"] = "notice_undelivered"
+    key: str
+    at: datetime
+    because: str
+    attention: str | None = None
+
+
 class Heard(Value):
     """A provider's message was taken in; a repeat of it is ignored from now on."""
 
@@ -267,6 +277,7 @@ Fact = Annotated[
     | Queued
     | NoticeStarted
     | NoticeConcluded
+    | NoticeUndelivered
     | MandateGivenBack
     | PlanRead
     | PlanHinted

@@ -161,6 +161,16 @@ def next_rung(state: State, obligation: Obligation, now: datetime, method: Metho
     return Plan(next=None, dropped=tuple(dropped), window=window)
 
 
+def is_last_rung(state: State, obligation: Obligation) -> bool:
+    """Whether the planned attempt is the last that the ladder has: after it, the cycle is given up."""
+    planned, end = obligation.next, obligation.window_end
+    if planned is None or planned.rung is None:
+        return False
+    gaps = (timedelta(days=days - planned.rung_days) for days in state.terms.retry.days[planned.rung :])
+    is_room = any(end is None or planned.planned_at + gap <= end for gap in gaps)
+    return not is_room or counted_attempts(obligation) + 1 >= state.terms.retry.attempts_allowed
+
+
 def _from_base(state: State, obligation: Obligation, base: Attempt, rung: PlannedRung) -> PlannedRung:
     """The rung as it is planned when every rung before it is dropped."""
     planned = rung_instant(

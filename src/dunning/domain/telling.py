@@ -5,11 +5,16 @@ Instants are planned here, in the core, so that preview and test clocks show the
 
 from __future__ import annotations
 
-from dunning.domain import announcing
-from dunning.domain.attempts import Attempt
+import json
+from collections.abc import Sequence
+from datetime import datetime
+
+from dunning.domain import announcing, planning
+from dunning.domain.attempts import Attempt, OutcomeKind
+from dunning.domain.base import Value
 from dunning.domain.contact import slot
 from dunning.domain.declines import DeclineClass, customer_reason
-from dunning.domain.facts import NoticeConcluded
+from dunning.domain.facts import NoticeConcluded, NoticeUndelivered
 from dunning.domain.messages import NoticeStatus, PlannedNotice
 from dunning.domain.quiet import next_allowed
 from dunning.domain.state import Obligation
@@ -27,7 +32,15 @@ def tell_failed(step: Step, obligation: Obligation) -> None:
         return
     facts: Facts = {} if obligation.next is None else {"next_attempt_at": obligation.next.at.isoformat()}
     because = f"attempt {last.number} was declined"
-    _plan(step, Occasion.FAILED, obligation, because, {"attempt": last.number, **facts})
+    _plan(step, Occasion.FAILED, obligation, because, {"attempt": last.number, **_stage(step, obligation), **facts})
+
+
+def _stage(step: Step, obligation: Obligation) -> Facts:
+    """The tone rises over the ladder: the first failure, one more, and the one before the last try. SPEC 11."""
+    if planning.is_last_rung(step.s, obligation):
+        return {"stage": "last"}
+    declined = sum(1 for a in obligation.attempts if a.outcome is not None and a.outcome.kind is OutcomeKind.DECLINED)
+    return {"stage": "again"} if declined > 1 else {}
 
 
 def tell_action_required(step: Step, obligation: Obligation) -> None:
@@ -88,7 +101,7 @@ def tell_gave_up(step: Step, obligation: Obligation) -> None:
     if last is None or not _is_told(step, last.number):
         return
     because = f"attempt {last.number} was declined; it was the last"
-    _plan(step, Occasion.FAILED, obligation, because, {"attempt": last.number})
+    _plan(step, Occasion.FAILED, obligation, because, {"attempt": last.number, **_stage(step, obligation)})
 
 
 def tell_recovered(step: Step, obligation: Obligation) -> None:
@@ -103,6 +116,60 @@ def tell_recovered(step: Step, obligation: Obligation) -> None:
         _plan(step, Occasion.RECOVERED, obligation, "the payment was recovered", {})
 
 
+class PriceChange(Value):
+    """What one item costs before and after, in minor units of the subscription's currency."""
+
+    name: str
+    old_amount: int
+    new_amount: int
+
+
+def tell_price_change(
+    step: Step, changes: Sequence[PriceChange], *, old_amount: int, new_amount: int, applies_at: datetime | None
+) -> bool:
+    """Prices change: one message lists all items that change that day. SPEC 11. False when nobody is told.
+
+    Args:
+        old_amount, new_amount: of a whole cycle, minor units.
+        applies_at: the due instant of the first payment at the new price, where it is known.
+    """
+    facts: Facts = {
+        "amount": new_amount,
+        "old_amount": old_amount,
+        "items": json.dumps([[one.name, one.old_amount, one.new_amount] for one in changes], ensure_ascii=False),
+    }
+    if applies_at is not None:
+        facts["next_due_at"] = applies_at.isoformat()
+    names = ", ".join(one.name for one in changes)
+    return _plan(step, Occasion.PRICE_CHANGE, None, f"the price of {names} changes", facts)
+
+
+def tell_refunded(step: Step, *, amount: int, currency: str, description: str, because: str) -> bool:
+    """Money went back to the customer. False when nobody is told. `amount` in minor units of `currency`."""
+    facts: Facts = {"amount": amount, "currency": currency, "description": description}
+    return _plan(step, Occasion.REFUNDED, None, because, facts)
+
+
+def tell_again(step: Step, notice: PlannedNotice, fact: NoticeUndelivered) -> None:
+    """A channel took a notice and did not deliver it: it is handed over once more, if it is still true. SPEC 11.
+
+    The ledger's rows keep what did arrive from being sent again. A notice that is being sent is told so when it ends.
+    """
+    owed = step.s.obligation(notice.obligation) if notice.obligation and step.s.has(notice.obligation) else None
+    if fact.attention:
+        step.attend(fact.attention, owed)
+    at = max(next_allowed(fact.at, step.s.terms.customer.time_zone or "UTC"), step.now)
+    if notice.status is NoticeStatus.SENDING:
+        step.change_notice(notice, again_at=at)
+        return
+    if notice.status not in (NoticeStatus.SENT, NoticeStatus.FAILED):
+        return
+    if untrue := _untrue_because(step, notice):
+        step.change_notice(notice, outcome=f"{fact.because}; not told again: {untrue}")
+    else:
+        step.change_notice(notice, status=NoticeStatus.PLANNED, at=at, outcome=fact.because)
+
+
 def conclude(step: Step, notice: PlannedNotice, fact: NoticeConcluded) -> None:
     """What came of sending. What became untrue in the meantime is not tried again. SPEC 11."""
     owed = step.s.obligation(notice.obligation) if notice.obligation and step.s.has(notice.obligation) else None
@@ -112,7 +179,9 @@ def conclude(step: Step, notice: PlannedNotice, fact: NoticeConcluded) -> None:
         step.put(step.s.obligation(owed.id), is_told=True)
     if fact.is_sent and notice.told_at is None:
         notice = notice.but(told_at=step.now)
-    if fact.retry_at is None:
+    again_at = min((at for at in (fact.retry_at, notice.again_at) if at is not None), default=None)
+    notice = notice.but(again_at=None)
+    if again_at is None:
         status = NoticeStatus.SENT if fact.is_sent else NoticeStatus.FAILED
         step.change_notice(notice, status=status, outcome=fact.detail)
         if notice.is_precondition and not fact.is_sent:
@@ -122,7 +191,7 @@ def conclude(step: Step, notice: PlannedNotice, fact: NoticeConcluded) -> None:
         step.change_notice(notice, status=status, outcome=f"{untrue}; {fact.detail}")
     else:
         zone = step.s.terms.customer.time_zone or "UTC"
-        at = next_allowed(fact.retry_at, zone)
+        at = max(next_allowed(again_at, zone), step.now)
         step.change_notice(notice, status=NoticeStatus.PLANNED, at=at, outcome=fact.detail)
     if owed is not None:
         _drop_thanks_for_nothing(step, owed.id)
@@ -130,6 +199,9 @@ def conclude(step: Step, notice: PlannedNotice, fact: NoticeConcluded) -> None:
 
 def _untrue_because(step: Step, notice: PlannedNotice) -> str | None:
     """Nothing is said about a failure that was paid, or that a later notice tells of."""
+    announced = notice.facts.get("next_attempt_at")
+    if announced and datetime.fromisoformat(str(announced)) <= step.now:
+        return "the attempt that it announces has come in the meantime"
     if notice.obligation is None:
         return None
     ours = [n for n in step.s.notices if n.obligation == notice.obligation]

@@ -61,7 +61,9 @@ async def gateway(settings: Settings) -> AsyncIterator[FastAPI]:
         dispatcher = Dispatcher(ledger, client.signal_fact)
         limiter = Limiter(settings.api_requests_per_second, settings.api_burst)
         api = Api(client, limiter, settings.accounts)
-        yield create_app(doors, ledger, dispatcher, is_temporal_well=is_temporal_well, api=api)
+        yield create_app(
+            doors, ledger, dispatcher, is_temporal_well=is_temporal_well, api=api, accounts=settings.accounts
+        )
 
 
 async def main(settings: Settings) -> None:

@@ -19,9 +19,11 @@ from starlette.requests import ClientDisconnect
 from dunning.errors import DunningError
 from dunning.gateway.api import Api, add_api
 from dunning.gateway.dispatcher import Dispatcher
+from dunning.gateway.notices import add_notice_doors
 from dunning.gateway.reception import Reception
 from dunning.ledger import Ledger
 from dunning.providers.base import PaymentProvider, WebhookRefused
+from dunning.settings import AccountSettings
 
 log = structlog.get_logger("gateway")
 
@@ -66,6 +68,7 @@ def create_app(
     is_temporal_well: Check,
     machine_now: Callable[[], datetime] = lambda: datetime.now(UTC),
     api: Api | None = None,
+    accounts: Mapping[str, AccountSettings] | None = None,
 ) -> FastAPI:
     """The application; its dispatcher runs as long as its lifespan.
 
@@ -74,6 +77,7 @@ def create_app(
         is_temporal_well: whether the workflow service answers; told by `/readyz`, and no condition of it.
         machine_now: the clock that signatures are held against.
         api: what the HTTP API works with; without it, only providers' messages are taken.
+        accounts: merchant accounts by name, as the settings have them: how their notices go out.
     """
 
     @contextlib.asynccontextmanager
@@ -86,6 +90,8 @@ def create_app(
             await asyncio.gather(loop, return_exceptions=True)
 
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    # Before the providers' route, whose form theirs have too.
+    add_notice_doors(app, accounts or {}, ledger, wake=dispatcher.wake)
     _add_webhooks(app, doors, Reception(ledger), dispatcher, machine_now)
     _add_health(app, ledger, is_temporal_well)
     if api is not None:

@@ -11,17 +11,19 @@ from dunning.ledger.answers import Answers
 from dunning.ledger.attempts import Attempts, ClaimLost, Resending
 from dunning.ledger.keys import ApiKeys
 from dunning.ledger.limits import Limits
-from dunning.ledger.messages import Commands, Inbox, Notices, Outbox
+from dunning.ledger.messages import Commands, Inbox, Outbox
 from dunning.ledger.migrating import async_url, is_current, migrate
+from dunning.ledger.notices import Notices
 from dunning.ledger.pages import Pages
 from dunning.ledger.pooling import ping_when_idle
+from dunning.ledger.reach import Reaches
 from dunning.ledger.record import Records
 from dunning.ledger.subscriptions import Subscriptions
 
 __all__ = ["ClaimLost", "Ledger", "Limits", "Resending", "is_current", "migrate"]
 
 
-class Ledger(Subscriptions, Attempts, Records, Commands, Inbox, Outbox, Notices, ApiKeys, Answers, Pages):
+class Ledger(Subscriptions, Attempts, Records, Commands, Inbox, Outbox, Notices, Reaches, ApiKeys, Answers, Pages):
     """Everything that is written down. Each method is one transaction."""
 
     def __init__(self, engine: AsyncEngine) -> None:

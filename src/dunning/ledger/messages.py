@@ -1,4 +1,4 @@
-"""What comes in and what goes out: commands, the provider's messages, events to the backend, notices."""
+"""What comes in and what goes out: commands, the provider's messages, events to the backend."""
 
 from __future__ import annotations
 
@@ -12,20 +12,17 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql import func
 
-from dunning.domain.base import Value
 from dunning.domain.commands import CommandResult
 from dunning.domain.messages import EventType
 from dunning.ledger.base import Part, append_event, machine_now
-from dunning.ledger.models import Begun, InboxRow, OutboxRow, StoredNotice
-from dunning.ledger.schema import commands, inbox, notices, outbox
+from dunning.ledger.models import Begun, InboxRow, OutboxRow
+from dunning.ledger.schema import commands, inbox, outbox
 
 BACK_OFF = tuple(timedelta(seconds=s) for s in (5, 30, 120, 600, 1800, 3600, 7200, 14400))
 """Between deliveries of one event; the last one repeats. SPEC 10."""
 
 GIVEN_UP_AFTER = timedelta(days=3)
 """An event that could not be delivered for so long is marked, and later ones go on. SPEC 10."""
-
-NOTICE_LEASE = timedelta(seconds=120)
 
 
 class Commands(Part):
@@ -233,93 +230,4 @@ async def _tell_undelivered(connection: AsyncConnection, row: Row[Any], now: dat
             _UNDELIVERED: row.id,
             "sequence": row.sequence,
         },
-    )
-
-
-class NoticeClaim(Value):
-    """The right to send one notice on one channel.
-
-    Attributes:
-        is_repeat: it may have been sent before.
-        tries: how often it was claimed, this time included.
-    """
-
-    is_ours: bool
-    is_repeat: bool = False
-    status: str = ""
-    tries: int = 0
-
-
-class Notices(Part):
-    """Notices by channel: claimed before sending, settled after. SPEC 11."""
-
-    async def claim_notice(
-        self,
-        account: str,
-        subscription: str,
-        key: str,
-        channel: str,
-        *,
-        occasion: str,
-        planned_at: datetime,
-        because: str,
-    ) -> NoticeClaim:
-        """Claim one; what is sent, dropped or being sent elsewhere is not ours."""
-        async with self._begin() as connection:
-            new = insert(notices).values(
-                account=account, subscription=subscription, key=key, channel=channel,
-                occasion=occasion, planned_at=planned_at, status="planned", because=because,
-            )  # fmt: skip
-            await connection.execute(new.on_conflict_do_nothing())
-            this = _notice(account, subscription, key, channel)
-            row = (await connection.execute(select(notices).where(this).with_for_update())).one()
-            now = await machine_now(connection)
-            is_live = row.lease_until is not None and row.lease_until > now
-            if row.status not in ("planned", "sending") or is_live:
-                return NoticeClaim(is_ours=False, status=row.status)
-            values = {"status": "sending", "lease_until": now + NOTICE_LEASE, "tries": row.tries + 1}
-            await connection.execute(update(notices).where(this).values(**values))
-            is_repeat = row.status == "sending"
-            return NoticeClaim(is_ours=True, is_repeat=is_repeat, status="sending", tries=row.tries + 1)
-
-    async def settle_notice(
-        self,
-        account: str,
-        subscription: str,
-        key: str,
-        channel: str,
-        *,
-        status: str,
-        outcome: str,
-        provider_id: str | None = None,
-    ) -> None:
-        """What became of it: sent, failed, skipped, unclear; `planned` puts it back for another try."""
-        values: dict[str, Any] = {"status": status, "outcome": outcome, "lease_until": None}
-        if provider_id is not None:
-            values["provider_id"] = provider_id
-        if status == "sent":
-            values["sent_at"] = func.clock_timestamp()
-        this = _notice(account, subscription, key, channel)
-        async with self._begin() as connection:
-            await connection.execute(update(notices).where(this).values(**values))
-
-    async def notices_of(self, account: str, subscription: str) -> list[StoredNotice]:
-        """Every notice of a subscription, by planned instant."""
-        query = (
-            select(notices)
-            .where(notices.c.account == account, notices.c.subscription == subscription)
-            .order_by(notices.c.planned_at, notices.c.key, notices.c.channel)
-        )
-        names = StoredNotice.model_fields
-        async with self._begin() as connection:
-            rows = (await connection.execute(query)).all()
-        return [StoredNotice(**{name: getattr(row, name) for name in names}) for row in rows]
-
-
-def _notice(account: str, subscription: str, key: str, channel: str) -> Any:
-    return and_(
-        notices.c.account == account,
-        notices.c.subscription == subscription,
-        notices.c.key == key,
-        notices.c.channel == channel,
     )

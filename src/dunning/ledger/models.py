@@ -184,7 +184,13 @@ class OutboxRow(Value):
 
 
 class StoredNotice(Value):
-    """One notice on one channel."""
+    """One notice on one channel.
+
+    Attributes:
+        planned_at, wait_until: business time; no further step before the latter.
+        provider_id: the channel's own id of the message.
+        delivered_at, read_at, failed_at: the channel's clock, as it reported.
+    """
 
     key: str
     channel: str
@@ -194,4 +200,9 @@ class StoredNotice(Value):
     because: str
     outcome: str | None
     provider_id: str | None
+    tries: int
+    wait_until: datetime | None
     sent_at: datetime | None
+    delivered_at: datetime | None
+    read_at: datetime | None
+    failed_at: datetime | None

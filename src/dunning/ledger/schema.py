@@ -15,6 +15,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql import func
@@ -209,7 +210,7 @@ notices = Table(
     Column("channel", Text, primary_key=True),
     Column("occasion", Text, nullable=False),
     Column("planned_at", _instant, nullable=False),
-    # planned, sending, sent, dropped, failed, unclear, skipped
+    # planned, sending, sent, delivered, read, dropped, failed, unclear, skipped
     Column("status", Text, nullable=False),
     Column("because", Text, nullable=False),
     Column("outcome", Text),
@@ -217,6 +218,42 @@ notices = Table(
     Column("tries", Integer, nullable=False, server_default="0"),
     Column("lease_until", _instant),
     Column("sent_at", _instant),
+    _created(),
+    Column("customer_id", Text),
+    # business time of the last try; caps are counted by it
+    Column("business_at", _instant),
+    # caps and quiet hours do not hold it back, and it does not count in them
+    Column("is_exempt", Boolean, nullable=False, server_default=text("false")),
+    # business time: no further step on this channel before it
+    Column("wait_until", _instant),
+    # the channel's own clock
+    Column("delivered_at", _instant),
+    Column("read_at", _instant),
+    Column("failed_at", _instant),
+    Index("notices_by_customer", "account", "customer_id", "channel", "business_at"),
+    Index("notices_by_provider_id", "account", "provider_id"),
+)
+
+opt_outs = Table(
+    "opt_outs",
+    metadata,
+    Column("account", Text, primary_key=True),
+    Column("customer_id", Text, primary_key=True),
+    Column("channel", Text, primary_key=True),
+    # routine or service
+    Column("kind", Text, primary_key=True),
+    Column("source", Text, nullable=False),
+    _created(),
+)
+
+dead_addresses = Table(
+    "dead_addresses",
+    metadata,
+    Column("account", Text, primary_key=True),
+    Column("channel", Text, primary_key=True),
+    # SHA-256: a changed address is a new one, and no address outlives the contacts
+    Column("address_hash", Text, primary_key=True),
+    Column("because", Text, nullable=False),
     _created(),
 )
 

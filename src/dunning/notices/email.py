@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import ssl
 from datetime import datetime
 from email.errors import MessageError
@@ -14,7 +15,6 @@ import aiosmtplib
 
 from dunning.domain.base import Value
 from dunning.notices.render import Brand, Rendered
-from dunning.settings import SmtpSettings
 
 
 class MailAnswer(Value):
@@ -23,12 +23,14 @@ class MailAnswer(Value):
     Attributes:
         is_final: it will say the same again; else a later try may succeed.
         needs_attention: our settings or our standing with the server are to blame, not the recipient.
+        is_address_dead: no mail to this address arrives.
     """
 
     is_accepted: bool
     because: str
     is_final: bool = True
     needs_attention: bool = False
+    is_address_dead: bool = False
 
 
 def message_id(account: str, subscription: str, notice_key: str, domain: str) -> str:
@@ -46,8 +48,12 @@ def compose(
     brand: Brand,
     identity: str,
     at: datetime,
+    unsubscribe: str | None = None,
 ) -> EmailMessage:
-    """Plain text with an HTML alternative. `at` is the machine clock; raises `ValueError` for a broken address."""
+    """Plain text with an HTML alternative. `at` is the machine clock; raises `ValueError` for a broken address.
+
+    `unsubscribe`: where one click leaves such mails out, for the reader's own button. RFC 8058.
+    """
     mail = EmailMessage()
     mail["From"] = _address(brand.name, sender)
     mail["To"] = _address(name or "", to)
@@ -58,6 +64,9 @@ def compose(
     mail["Message-ID"] = identity
     # Answering machines leave such mail alone. RFC 3834.
     mail["Auto-Submitted"] = "auto-generated"
+    if unsubscribe is not None:
+        mail["List-Unsubscribe"] = f"<{unsubscribe}>"
+        mail["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     mail.set_content(rendered.text)
     mail.add_alternative(rendered.html, subtype="html")
     return mail
@@ -71,34 +80,23 @@ def _address(name: str, address: str) -> Address:
         raise ValueError("an address that cannot be written in a mail") from broken
 
 
-async def send(settings: SmtpSettings, mail: EmailMessage) -> MailAnswer:
-    """Hand one mail to the server. Raises nothing of the network's or the server's."""
-    password = settings.password.get_secret_value() if settings.password is not None else None
-    try:
-        await aiosmtplib.send(
-            mail,
-            hostname=settings.host,
-            port=settings.port,
-            username=settings.username,
-            password=password,
-            use_tls=settings.tls == "tls",
-            # Required, not tried: a server that offers no encryption gets neither password nor mail.
-            start_tls=settings.tls == "starttls",
-            # Not this machine's name, which is nobody's business and may take long to look up.
-            local_hostname=settings.from_address.rpartition("@")[2],
-            timeout=settings.timeout_seconds,
-        )
-    except (aiosmtplib.SMTPException, OSError) as failure:
-        return _refusal(failure)
-    return MailAnswer(is_accepted=True, because="accepted by the mail server")
+_DEAD = re.compile(r"\b5\.(?:1\.(?:1|2|3|6|10)|2\.1)\b")
+"""Enhanced status codes that mean the address, not this mail: no such mailbox or domain, disabled. RFC 3463."""
 
 
-def _refusal(failure: Exception) -> MailAnswer:
+def is_dead_status(text: str) -> bool:
+    """Whether a server's words say that no mail to the address will arrive."""
+    return _DEAD.search(text) is not None
+
+
+def refusal(failure: Exception) -> MailAnswer:
     """What a failure means. Replies are not quoted: they may hold the address."""
     if isinstance(failure, aiosmtplib.SMTPRecipientsRefused):
         codes = [one.code for one in failure.recipients]
         said = f"the mail server refused the recipient ({', '.join(map(str, codes))})"
-        return MailAnswer(is_accepted=False, because=said, is_final=any(code >= 500 for code in codes))
+        is_dead = any(one.code >= 500 and is_dead_status(one.message) for one in failure.recipients)
+        is_final = any(code >= 500 for code in codes)
+        return MailAnswer(is_accepted=False, because=said, is_final=is_final, is_address_dead=is_dead)
     if isinstance(failure, aiosmtplib.SMTPResponseException):
         is_ours = failure.code >= 500
         said = f"the mail server answered {failure.code}: {type(failure).__name__}"

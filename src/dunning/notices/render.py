@@ -5,6 +5,7 @@ No raw code gets here: a notice carries a reason key, and concealed reasons were
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from datetime import datetime
@@ -21,7 +22,7 @@ from dunning.domain.declines import ReasonKey
 from dunning.domain.messages import PlannedNotice
 from dunning.domain.terms import Contacts, Occasion
 from dunning.notices.formats import amount_text, instant_text, month_text
-from dunning.notices.texts import OccasionTexts, Texts, texts
+from dunning.notices.texts import OccasionTexts, Texts, stage_texts, texts
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _SPACES = re.compile(r"(?:[^\S\u00a0\u202f]|[\x00-\x1f\x7f])+")
@@ -38,7 +39,7 @@ class Brand(Value):
 
 
 class Rendered(Value):
-    """One notice, ready for every channel. `parameters` fill the WhatsApp template in order."""
+    """One notice, ready for every channel. `parameters` fill the WhatsApp template in order; `short` is it filled."""
 
     subject: str
     html: str
@@ -46,18 +47,28 @@ class Rendered(Value):
     template: str
     template_language: str
     parameters: tuple[str, ...]
+    short: str
 
 
 class CannotBeWritten(Exception):
     """There are no texts for the occasion, or the notice lacks a fact that they need. Our mistake, not a channel's."""
 
 
-def render(notice: PlannedNotice, contacts: Contacts, brand: Brand, *, link: str | None = None) -> Rendered:
-    """Write one notice for one customer; raises `CannotBeWritten`. `link`: where the payment method is changed."""
+def render(
+    notice: PlannedNotice, contacts: Contacts, brand: Brand, *, link: str | None = None, unsubscribe: str | None = None
+) -> Rendered:
+    """Write one notice for one customer; raises `CannotBeWritten`.
+
+    Args:
+        link: where the payment method is changed.
+        unsubscribe: where mails of this kind are left out.
+    """
     said = texts(contacts.locale)
-    words = said.occasions.get(notice.occasion)
-    if words is None:
+    occasion = said.occasions.get(notice.occasion)
+    if occasion is None:
         raise CannotBeWritten(f"there are no texts for {notice.occasion.value} in {said.language}")
+    stage = notice.facts.get("stage")
+    words = stage_texts(occasion, stage)
     fields = _fields(said, notice, contacts, brand)
     if blanks := [one for one in _stated(words) if not _is_known(one, fields)]:
         raise CannotBeWritten(f"a fact of the notice is missing for {blanks[0]!r}")
@@ -66,19 +77,28 @@ def render(notice: PlannedNotice, contacts: Contacts, brand: Brand, *, link: str
         **page,
         "is_urgent": notice.occasion is Occasion.ACTION_REQUIRED,
         "link": link if words.button else None,
-        "details": _details(said, fields),
+        "details": [*_details(said, fields), *_price_lines(said, notice, contacts)],
+        "unsubscribe": unsubscribe,
+        "unsubscribe_label": said.unsubscribe.link,
         "start": "left" if said.direction == "ltr" else "right",
         "end": "right" if said.direction == "ltr" else "left",
     }
     inserted = {**fields, "next": page["next"], "name": fields["name"] or said.nameless}
+    parameters = tuple(str(inserted[name]) for name in words.whatsapp.parameters)
     return Rendered(
         subject=str(page["subject"]),
         html=_pages().get_template("mail.html.j2").render(shown),
         text=_pages().get_template("mail.txt.j2").render(shown),
-        template=f"dunning_{notice.occasion.value}",
+        template=template_name(notice.occasion, stage if words is not occasion else None),
         template_language=said.whatsapp_language,
-        parameters=tuple(str(inserted[name]) for name in words.whatsapp.parameters),
+        parameters=parameters,
+        short=words.whatsapp.filled(parameters),
     )
+
+
+def template_name(occasion: Occasion, stage: object = None) -> str:
+    """A WhatsApp template's name, as it is registered at Meta."""
+    return f"dunning_{occasion.value}" + (f"_{stage}" if stage else "")
 
 
 def _fields(said: Texts, notice: PlannedNotice, contacts: Contacts, brand: Brand) -> dict[str, str]:
@@ -139,6 +159,18 @@ def _page(
 
 def _details(said: Texts, fields: Mapping[str, str]) -> list[tuple[str, str]]:
     return [(label, fields[name]) for name, label in said.labels.items() if fields[name]]
+
+
+def _price_lines(said: Texts, notice: PlannedNotice, contacts: Contacts) -> list[tuple[str, str]]:
+    """One line for each item whose price changes. SPEC 11."""
+    place = _number_locale(said, contacts)
+    try:
+        items = json.loads(str(notice.facts.get("items", "[]")))
+        money = [(str(n), *(amount_text(int(a), str(notice.facts["currency"]), place) for a in (o, w)))
+                 for n, o, w in items]  # fmt: skip
+    except (ValueError, KeyError, TypeError) as failure:
+        raise CannotBeWritten(f"the items of the notice are unreadable: {failure}") from failure
+    return [(_line(name), said.price_line.format(old_amount=old, amount=new)) for name, old, new in money]
 
 
 def _stated(words: OccasionTexts) -> tuple[str, ...]:

@@ -6,6 +6,8 @@ exist, is refused with the place named, and not found out by a customer.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from string import Formatter
@@ -29,6 +31,8 @@ PLACEHOLDERS = frozenset(
 )  # fmt: skip
 """What a text may be filled with. `name` is the customer's; the texts say how one without a name is addressed."""
 
+STAGES = ("again", "last")
+
 LABELS = ("amount", "description", "next_at", "open_until", "due_at", "until")
 """What the list under a mail's text may show; a line stands there where its value is known."""
 
@@ -49,6 +53,10 @@ class Template(Value):
     body: str
     parameters: tuple[Literal["name", "amount", "old_amount", "description", "reason", "expires", "next"], ...]
 
+    def filled(self, values: Sequence[str]) -> str:
+        """The message as it is read."""
+        return re.sub(r"\{\{(\d+)\}\}", lambda place: values[int(place[1]) - 1], self.body)
+
     @model_validator(mode="after")
     def _each_parameter_has_its_place(self) -> Template:
         places = [f"{{{{{number}}}}}" for number in range(1, len(self.parameters) + 1)]
@@ -60,6 +68,10 @@ class Template(Value):
         return self
 
 
+Stage = Literal["again", "last"]
+"""How often a failure was told already: `again` after the first, `last` before the last try. SPEC 11."""
+
+
 class OccasionTexts(Value):
     """What is said on one occasion.
 
@@ -67,6 +79,7 @@ class OccasionTexts(Value):
         next: what we will do and when; `next_none` where no further attempt is planned, or no date is known.
         action: what the customer can do; empty for nothing.
         button: the link's label; without one the mail has no link.
+        stages: the same occasion told again, in another tone; each with a WhatsApp template of its own.
     """
 
     subject: Sentence
@@ -77,6 +90,17 @@ class OccasionTexts(Value):
     action: Sentence = ""
     button: str = ""
     whatsapp: Template
+    stages: dict[Stage, OccasionTexts] = Field(default_factory=dict)
+
+
+class UnsubscribeTexts(Value):
+    """The link under a routine mail, and the page behind it."""
+
+    link: str
+    title: str
+    question: Sentence
+    button: str
+    done: Sentence
 
 
 class Texts(Value):
@@ -86,6 +110,8 @@ class Texts(Value):
         date_time: how an instant is written, as a pattern of Babel.
         month: how the month of a card's expiry is written, the same way.
         nameless: the customer who gave no name, where a template greets by name.
+        stop_words: an answer that says nothing else asks for no more messages.
+        price_line: what one item costs before and after.
     """
 
     language: str
@@ -99,6 +125,9 @@ class Texts(Value):
     closing: Sentence
     footer: Sentence
     footer_support: Sentence
+    stop_words: tuple[str, ...] = Field(min_length=1)
+    price_line: Sentence
+    unsubscribe: UnsubscribeTexts
     labels: dict[Literal["amount", "description", "next_at", "open_until", "due_at", "until"], str]
     reasons: dict[ReasonKey, str]
     occasions: dict[Occasion, OccasionTexts]
@@ -108,9 +137,22 @@ class Texts(Value):
         missing = [f"reasons.{key}" for key in ReasonKey if key not in self.reasons]
         missing += [f"occasions.{one}" for one in Occasion if one not in self.occasions]
         missing += [f"labels.{one}" for one in LABELS if one not in self.labels]
+        told = self.occasions.get(Occasion.FAILED)
+        missing += [f"occasions.failed.stages.{one}" for one in STAGES if told is not None and one not in told.stages]
         if missing:
             raise ValueError(f"missing: {', '.join(missing)}")
         return self
+
+
+def stage_texts(words: OccasionTexts, stage: object) -> OccasionTexts:
+    """The words of a stage; the occasion's own where there is no such stage."""
+    return next((own for name, own in words.stages.items() if name == stage), words)
+
+
+def is_stop_word(answer: str) -> bool:
+    """Whether a customer's answer, in any language, asks for no more messages."""
+    said = answer.strip(" .!").casefold()
+    return any(said == word.casefold() for locale in locales() for word in texts(locale).stop_words)
 
 
 def locales() -> list[str]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import httpx
 
 from dunning.domain.base import Value
 from dunning.notices.render import Rendered
-from dunning.notices.whatsapp_codes import ERROR_CODES, UNKNOWN, Sent
+from dunning.notices.whatsapp_codes import AWAY, ERROR_CODES, UNKNOWN, ErrorCode, Sent
 from dunning.settings import WhatsAppSettings
 
 
@@ -19,15 +17,19 @@ class WhatsAppAnswer(Value):
         message_id: WhatsApp's own, when it was accepted. Accepted is not delivered.
         code: the error's, when there was one.
         because: for operators; it holds no address.
-        wait: the least time before the same message may be sent again.
+        row: what the error's code means.
     """
 
     sent: Sent
     message_id: str | None = None
     code: int | None = None
     because: str = ""
-    wait: timedelta | None = None
     needs_attention: bool = False
+    row: ErrorCode = UNKNOWN
+
+
+OPTED_OUT = 131050
+"""The person stopped marketing messages of this business: recorded, and routine notices go elsewhere."""
 
 
 def request_body(to: str, notice_key: str, rendered: Rendered) -> dict[str, object]:
@@ -57,7 +59,8 @@ async def send(
         answer = await http.post(url, json=request_body(to, notice_key, rendered), headers=headers)
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as failure:
         # The only failures that prove that no byte left.
-        return WhatsAppAnswer(sent=Sent.TRANSIENT, because=f"WhatsApp was not reached: {type(failure).__name__}")
+        because = f"WhatsApp was not reached: {type(failure).__name__}"
+        return WhatsAppAnswer(sent=Sent.TRANSIENT, because=because, row=AWAY)
     except httpx.HTTPError as failure:
         return WhatsAppAnswer(sent=Sent.UNCLEAR, because=f"no answer of WhatsApp: {type(failure).__name__}")
     return read_answer(answer)
@@ -81,6 +84,6 @@ def read_answer(answer: httpx.Response) -> WhatsAppAnswer:
         sent=Sent.UNCLEAR if is_unclear else row.sent,
         code=code,
         because=f"WhatsApp {code}: {row.meaning}",
-        wait=row.wait,
         needs_attention=row.needs_attention,
+        row=row,
     )

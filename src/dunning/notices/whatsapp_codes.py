@@ -100,5 +100,7 @@ ERROR_CODES: dict[int, ErrorCode] = {
     **dict.fromkeys((131055, 131063, 134100, 134102), _config(_MARKETING)),
 }  # fmt: skip
 
+AWAY = _transient("WhatsApp was not reached")
+
 UNKNOWN = _transient("a code that is not documented").but(is_vague=True, needs_attention=True)
 """Tried again once, and a person is told."""

@@ -247,6 +247,7 @@ class MessageKind(StrEnum):
     METHOD_UPDATED = "method_updated"
     DISPUTE = "dispute"
     PLAN = "plan"
+    NOTICE = "notice"
     OTHER = "other"
 
 

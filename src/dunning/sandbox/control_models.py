@@ -145,6 +145,7 @@ class Configure(Control):
     whatsapp_webhook_url: str | None = None
     whatsapp_app_secret: SecretStr | None = None
     whatsapp_statuses: list[Literal["sent", "delivered", "read", "failed"]] | None = None
+    sms_secret: SecretStr | None = None
     backend_secret: SecretStr | None = None
     public_url: str | None = None
     settle_seconds: float | None = Field(default=None, ge=0, le=60)
@@ -164,6 +165,14 @@ class WhatsAppWorld(Control):
     recipients: dict[str, int] | None = None
     late_errors: dict[str, int] | None = None
     templates: dict[str, dict[str, int]] | None = None
+
+
+class SmsWorld(Control):
+    """How the SMS gateway double answers: `recipients` maps a number to a status; `fail_times` come before that."""
+
+    recipients: dict[str, int] | None = None
+    fail_times: int | None = Field(default=None, ge=0)
+    fail_status: int = Field(default=503, ge=300, le=599)
 
 
 class BackendFailure(Control):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import Response
+from fastapi.responses import JSONResponse, Response
 
 from dunning.sandbox.book import read_instant
 from dunning.sandbox.control import find
-from dunning.sandbox.control_models import Advance, BackendFailure, Configure, FaultList, WhatsAppWorld
+from dunning.sandbox.control_models import Advance, BackendFailure, Configure, FaultList, SmsWorld, WhatsAppWorld
 from dunning.sandbox.errors import ApiError
 from dunning.sandbox.faults import Fault
 from dunning.sandbox.here import Here
@@ -82,6 +82,31 @@ async def whatsapp(sandbox: Here, body: WhatsAppWorld) -> dict[str, Any]:
     if body.templates is not None:
         sandbox.whatsapp.templates = body.templates
     return {"recipients": sandbox.whatsapp.recipients, "templates": sandbox.whatsapp.templates}
+
+
+@router.post("/sms")
+async def sms(sandbox: Here, body: SmsWorld) -> dict[str, Any]:
+    """Say how the SMS gateway double answers."""
+    if body.recipients is not None:
+        sandbox.sms.recipients = dict(body.recipients)
+    if body.fail_times is not None:
+        sandbox.sms.fail_times, sandbox.sms.fail_status = body.fail_times, body.fail_status
+    return {"recipients": sandbox.sms.recipients}
+
+
+@router.get("/sms")
+async def sms_sent(sandbox: Here) -> dict[str, Any]:
+    """What the SMS gateway double took, each id once, and how often it was asked."""
+    return {"messages": list(sandbox.sms.messages.values()), "asked": sandbox.sms.asked, "refused": sandbox.sms.refused}
+
+
+@router.post("/sms/messages")
+async def sms_receive(sandbox: Here, request: Request) -> Response:
+    """The SMS gateway double: the endpoint that `sms.url` of a merchant account names."""
+    secret = sandbox.settings.sms_secret
+    plain = secret.get_secret_value() if secret else None
+    status, answer = sandbox.sms.receive(request.headers, await request.body(), plain)
+    return JSONResponse(answer, status_code=status)
 
 
 @router.post("/reset", status_code=204)

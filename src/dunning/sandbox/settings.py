@@ -40,6 +40,7 @@ class SandboxSettings(BaseSettings):
         whatsapp_webhook_url, whatsapp_app_secret: the same for WhatsApp statuses; nothing is sent without a
             URL.
         whatsapp_statuses: statuses that follow each accepted message, in order.
+        sms_secret: the `whsec_` secret with which the SMS gateway double verifies what it receives.
         backend_secret: the secret with which the product-backend double verifies what it receives.
         settle_seconds: machine time from the charge's answer to its outcome; 0 settles before the answer.
         hold_seconds: how long a connection that will never be answered is held before it is dropped.
@@ -59,6 +60,7 @@ class SandboxSettings(BaseSettings):
     whatsapp_webhook_url: str | None = None
     whatsapp_app_secret: SecretStr | None = None
     whatsapp_statuses: tuple[Literal["sent", "delivered", "read", "failed"], ...] = ()
+    sms_secret: SecretStr | None = None
     backend_secret: SecretStr | None = None
     business_id: str = "bus_sandbox"
     public_url: str | None = None

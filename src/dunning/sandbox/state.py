@@ -15,6 +15,7 @@ from dunning.sandbox.omise_desk import OmiseDesk
 from dunning.sandbox.scripts import Scripts
 from dunning.sandbox.settings import SandboxSettings, WebhookPolicy
 from dunning.sandbox.signing import dodo_event
+from dunning.sandbox.sms import SmsBook
 from dunning.sandbox.timers import Pulse, Timers
 from dunning.sandbox.webhooks import Courier
 from dunning.sandbox.whatsapp_book import WhatsAppBook
@@ -39,6 +40,7 @@ class Sandbox:
         self.omise = OmiseDesk(self.book, self.scripts, self.timers, self.courier, lambda: self.settings)
         self.xendit = XenditDesk(self.book, self.scripts, self.timers, self.courier, lambda: self.settings)
         self.whatsapp = WhatsAppBook()
+        self.sms = SmsBook()
         self.backend = BackendDouble()
 
     def is_quiet(self, subject: str | None = None) -> bool:
@@ -68,6 +70,7 @@ class Sandbox:
         self.scripts.clear()
         self.faults.clear()
         self.whatsapp.clear()
+        self.sms.clear()
         self.backend.clear()
         self.settings = self.settings.model_copy(update={"webhooks": WebhookPolicy()})
 
