@@ -8,6 +8,7 @@ from temporalio.client import Client
 from dunning.contract import SEARCH_ATTRIBUTES
 from dunning.errors import ConfigurationError
 from dunning.ledger import is_current
+from dunning.notices import registry
 from dunning.settings import Settings
 
 
@@ -29,5 +30,6 @@ async def check(client: Client, settings: Settings) -> None:
         faults.append("no merchant account is configured (DUNNING_ACCOUNTS_FILE)")
     if not await is_current(settings.ledger_url_async):
         faults.append("the ledger's schema is not current: run `dunning ledger migrate`")
+    faults.extend(f"WhatsApp template {fault}" for fault in registry.faults())
     if faults:
         raise ConfigurationError("; ".join(faults))

@@ -1,4 +1,4 @@
-"""The house that notices are sent from, and the same with a gateway. Built once for each module, swept for each test."""
+"""The house that notices are sent from, and its gateway: built once for each module, swept for each test."""
 
 from __future__ import annotations
 

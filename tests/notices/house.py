@@ -118,6 +118,19 @@ class House:
         answer = (await self.http.get(f"{self.sandbox.url}/_sandbox/sms")).json()
         return list(answer["messages"])
 
+    async def consent(self, **channels: bool) -> None:
+        """The backend writes the customer's consent again."""
+        await self.contacts(opt_in=channels)
+
+    async def contacts(self, **customer: Any) -> None:
+        """The backend writes the customer's contacts again, with another subscription."""
+        known = subscription_data()["customer"]
+        name = f"sub-{len(await self.ledger.list_subscriptions('demo')) + 1}"
+        known = {**known, **customer}
+        channel = next(one for one in ("EMAIL", "WHATSAPP", "SMS") if known["opt_in"].get(one))
+        data = subscription_data(id=name, customer=known, notifications={"failed": [channel]})
+        await self.ledger.create_subscription(parse_subscription(data), now=NOW)
+
     async def forget_settlement(self, *channels: Channel) -> None:
         """As if the worker had died between a channel's acceptance and the ledger's commit, and its lease were over."""
         async with self.ledger._begin() as connection:

@@ -6,19 +6,20 @@ reader's light or dark mode.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from html import escape
 
+from dunning.domain.contact import NoticeKind, kind_of
 from dunning.domain.declines import ReasonKey
 from dunning.domain.messages import PlannedNotice
 from dunning.domain.terms import Channel, Contacts, Occasion
 from dunning.notices.render import Brand, Rendered, render
-from dunning.notices.texts import locales, texts
+from dunning.notices.texts import Stage, locales, texts
 
 BRAND = Brand(name="Kopi Club", colour="#7a4a21", support_address="help@kopi.example")
 LINK = "https://kopi.example/billing"
+UNSUBSCRIBE = "https://pay.kopi.example/unsubscribe/demo/token"
 WIDTHS = {"phone": 390, "desktop": 760}
 
 PEOPLE = {
@@ -40,17 +41,29 @@ _OWN: dict[Occasion, dict[str, str | int]] = {
     Occasion.CARD_EXPIRING: {"expires": "2026-03", "next_due_at": _LATER},
     Occasion.UPCOMING_CHARGE: {"next_due_at": _LATER},
     Occasion.ON_HOLD: {"open_until": _LATER},
-    Occasion.PRICE_CHANGE: {"old_amount": 9_900_000, "next_due_at": _LATER},
+    Occasion.PRICE_CHANGE: {
+        "old_amount": 9_900_000,
+        "next_due_at": _LATER,
+        "items": '[["Pro plan", 7900000, 9900000], ["Extra seat", 2000000, 3000000]]',
+    },
     Occasion.CANCELED: {"access_until": _LATER},
 }
 
 
-def sample(occasion: Occasion, locale: str) -> Rendered:
+SAMPLES: tuple[tuple[Occasion, Stage | None], ...] = tuple(
+    (occasion, stage) for occasion in Occasion for stage in (None, *texts("en").occasions[occasion].stages)
+)
+"""Everything that there is to show: every occasion, and each tone of one that is told again."""
+
+
+def sample(occasion: Occasion, locale: str, stage: Stage | None = None) -> Rendered:
     """One notice as it would reach the sample reader of a locale."""
     facts: dict[str, str | int] = {
         "amount": 12_900_000, "currency": "IDR", "description": "Pro plan",
         "reason_key": ReasonKey.INSUFFICIENT_FUNDS.value, **_OWN.get(occasion, {}),
     }  # fmt: skip
+    if stage is not None:
+        facts["stage"] = stage
     notice = PlannedNotice(
         key=f"1/1/1/{occasion.value}",
         occasion=occasion,
@@ -60,13 +73,8 @@ def sample(occasion: Occasion, locale: str) -> Rendered:
         facts=facts,
     )
     reader = PEOPLE.get(locale, Contacts(id="c", time_zone="UTC", locale=locale))
-    return render(notice, reader, BRAND, link=LINK)
-
-
-def filled(occasion: Occasion, locale: str, rendered: Rendered) -> str:
-    """The WhatsApp message as it is read: the template with its parameters."""
-    body = texts(locale).occasions[occasion].whatsapp.body
-    return re.sub(r"\{\{(\d+)\}\}", lambda place: rendered.parameters[int(place[1]) - 1], body)
+    leave_out = UNSUBSCRIBE if kind_of(notice) is NoticeKind.ROUTINE else None
+    return render(notice, reader, BRAND, link=LINK, unsubscribe=leave_out)
 
 
 def page(chosen: Sequence[str] | None = None, *, width: int = WIDTHS["phone"]) -> str:
@@ -74,19 +82,20 @@ def page(chosen: Sequence[str] | None = None, *, width: int = WIDTHS["phone"]) -
     parts = [_HEAD]
     for locale in chosen or locales():
         parts.append(f'<h2 id="{locale}">{escape(locale)}</h2>\n<div class="row">')
-        parts.extend(_figure(occasion, locale, width) for occasion in Occasion)
+        parts.extend(_figure(occasion, stage, locale, width) for occasion, stage in SAMPLES)
         parts.append("</div>")
     return "\n".join([*parts, "</body></html>\n"])
 
 
-def _figure(occasion: Occasion, locale: str, width: int) -> str:
-    rendered = sample(occasion, locale)
+def _figure(occasion: Occasion, stage: Stage | None, locale: str, width: int) -> str:
+    rendered = sample(occasion, locale, stage)
     direction = texts(locale).direction
-    told = escape(filled(occasion, locale, rendered))
+    told = escape(rendered.short)
+    name = f"{occasion.value}, {stage}" if stage else occasion.value
     return (
-        f'<figure style="width:{width}px"><figcaption><b>{occasion.value}</b> '
+        f'<figure style="width:{width}px"><figcaption><b>{name}</b> '
         f'<bdi lang="{locale}">{escape(rendered.subject)}</bdi></figcaption>\n'
-        f'<iframe title="{occasion.value}, {locale}" loading="lazy" srcdoc="{escape(rendered.html)}"></iframe>\n'
+        f'<iframe title="{name}, {locale}" loading="lazy" srcdoc="{escape(rendered.html)}"></iframe>\n'
         f'<p class="chat" lang="{locale}" dir="{direction}">{told}</p></figure>'
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import httpx
 
 from dunning.domain.base import Value
+from dunning.notices.registry import parameters_of
 from dunning.notices.render import Rendered
 from dunning.notices.whatsapp_codes import AWAY, ERROR_CODES, UNKNOWN, ErrorCode, Sent
 from dunning.settings import WhatsAppSettings
@@ -33,7 +34,14 @@ OPTED_OUT = 131050
 
 
 def request_body(to: str, notice_key: str, rendered: Rendered) -> dict[str, object]:
-    """The request for one template message; the notice's key comes back in status messages."""
+    """The request for one template message; the notice's key comes back in status messages.
+
+    Raises:
+        ValueError: the template is not registered, or takes another number of parameters.
+    """
+    known = parameters_of(rendered.template, rendered.template_language)
+    if known is None or len(known) != len(rendered.parameters):
+        raise ValueError(f"the template {rendered.template} ({rendered.template_language}) does not fit the registry")
     parameters = [{"type": "text", "text": text} for text in rendered.parameters]
     return {
         "messaging_product": "whatsapp",
@@ -56,7 +64,11 @@ async def send(
     url = f"{settings.base_url.rstrip('/')}/{settings.version}/{settings.phone_number_id}/messages"
     headers = {"authorization": f"Bearer {settings.token.get_secret_value()}"}
     try:
-        answer = await http.post(url, json=request_body(to, notice_key, rendered), headers=headers)
+        body = request_body(to, notice_key, rendered)
+    except ValueError as fault:
+        return WhatsAppAnswer(sent=Sent.CONFIG, because=str(fault), needs_attention=True)
+    try:
+        answer = await http.post(url, json=body, headers=headers)
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as failure:
         # The only failures that prove that no byte left.
         because = f"WhatsApp was not reached: {type(failure).__name__}"

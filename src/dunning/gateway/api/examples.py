@@ -18,6 +18,8 @@ from dunning.standing import Standing
 
 CREATED = datetime(2026, 3, 1, tzinfo=UTC)
 
+OPT_OUTS: dict[str, Any] = {"opt_outs": [{"channel": "EMAIL", "kind": "routine"}]}
+
 SUBSCRIPTION: dict[str, Any] = {
     "id": "sub-4711",
     "customer": {

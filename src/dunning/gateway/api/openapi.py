@@ -13,6 +13,7 @@ from pydantic.json_schema import models_json_schema
 from dunning.domain.fields import Identifier
 from dunning.domain.terms import Subscription
 from dunning.gateway.api import examples
+from dunning.gateway.api.customers import OptOutsBody
 from dunning.gateway.api.previews import PreviewOptions
 from dunning.gateway.api.problems import KINDS, MEDIA_TYPE, Problem
 from dunning.gateway.api.steering import COMMANDS, body_model, needs_body
@@ -62,6 +63,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
 TAGS = {
     "Subscriptions": "Create, read and list what is to be collected.",
     "Records": "What happened: attempts, notices to the customer, events for your backend.",
+    "Customers": "What a customer wants to get, and where nothing arrives.",
     "Commands": "Steer a subscription. Each is done once for its `command_id`.",
     "Preview": "See the future without starting anything.",
     "Health": "For load balancers; without a key.",
@@ -72,6 +74,8 @@ def _tag(path: str) -> str:
     last = path.rpartition("/")[2]
     if not path.startswith("/v1/"):
         return "Health"
+    if path.startswith("/v1/customers/"):
+        return "Customers"
     if last in COMMANDS or "/commands/" in path:
         return "Commands"
     if last in ("attempts", "notices", "events"):
@@ -87,6 +91,7 @@ def _add_bodies(described: dict[str, Any]) -> None:
     models: dict[str, type[BaseModel]] = {
         "create": NewSubscription,
         "preview": PreviewBody,
+        "opt-outs": OptOutsBody,
         **{name: body_model(name) for name in COMMANDS},
     }
     _, whole = models_json_schema([(model, "validation") for model in models.values()], ref_template=_REF + "{model}")
@@ -100,6 +105,8 @@ def _add_bodies(described: dict[str, Any]) -> None:
     paths = described["paths"]
     _body(paths["/v1/subscriptions"]["post"], NewSubscription.__name__, {"dodo": examples.SUBSCRIPTION})
     _body(paths["/v1/previews"]["post"], PreviewBody.__name__, {"declined once": examples.PREVIEW})
+    opt_outs = paths["/v1/customers/{customer_id}/opt-outs"]["put"]
+    _body(opt_outs, OptOutsBody.__name__, {"no receipts by e-mail": examples.OPT_OUTS})
     for name in COMMANDS:
         operation = paths[f"/v1/subscriptions/{{subscription_id}}/{name}"]["post"]
         _body(operation, models[name].__name__, {name: examples.COMMANDS[name]}, is_required=needs_body(name))
@@ -165,7 +172,7 @@ def _kinds_of(path: str, operation: dict[str, Any]) -> list[str]:
         kinds += _WITH_BODY
     elif operation.get("parameters"):
         kinds.append("invalid-input")
-    if "{subscription_id}" in path:
+    if "{subscription_id}" in path or "{customer_id}" in path:
         kinds.append("not-found")
     last = path.rpartition("/")[2]
     if last in COMMANDS:

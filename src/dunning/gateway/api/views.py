@@ -240,10 +240,18 @@ class NoticeView(View):
     occasion: Occasion
     channel: Channel
     planned_at: Instant
-    status: str = Field(description="planned, sending, sent, dropped, failed, unclear or skipped")
+    status: str = Field(
+        description="planned, sending, sent, delivered, read, dropped, failed, unclear or skipped; it only rises"
+    )
     because: str
     outcome: str | None
+    provider_id: str | None = Field(description="the channel's own id of the message, or the mail's Message-ID")
+    tries: int
+    wait_until: Instant | None = Field(description="business time of the next step on this channel")
     sent_at: Instant | None
+    delivered_at: Instant | None = Field(description="by the channel's clock, as it reported")
+    read_at: Instant | None
+    failed_at: Instant | None = Field(description="it was taken and came back")
 
 
 class EventView(View):
