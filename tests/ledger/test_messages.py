@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from dunning.domain.commands import CommandResult
-from dunning.ledger.messages import BACK_OFF, NoticeClaim
+from dunning.ledger.messages import BACK_OFF
+from dunning.ledger.notices import NoticeClaim, NoticeToClaim
 from tests.ledger.test_records import event, record
 from tests.ledger.till import AT, Till
 
@@ -144,9 +145,11 @@ async def test_an_event_about_an_undelivered_one_is_followed_by_no_other(till: T
 
 
 async def claim(till: Till, key: str = "1/1/1/failed") -> NoticeClaim:
-    return await till.ledger.claim_notice(
-        "demo", "sub-1", key, "EMAIL", occasion="failed", planned_at=AT, because="declined"
-    )
+    asked = NoticeToClaim(
+        account="demo", subscription="sub-1", key=key, channel="EMAIL", customer="cust-1", occasion="failed",
+        planned_at=AT, because="attempt 1 was declined", business_at=AT,
+    )  # fmt: skip
+    return await till.ledger.claim_notice(asked)
 
 
 async def settle(till: Till, status: str) -> None:

@@ -12,6 +12,7 @@ from dunning.domain.messages import EventDraft, EventType, NoticeStatus, Planned
 from dunning.domain.terms import Channel, Occasion
 from dunning.errors import Conflict, NotFound
 from dunning.ledger.models import Record
+from dunning.ledger.notices import NoticeToClaim
 from tests.builders import subscription
 from tests.ledger.till import AT, PAID, Till, charge
 
@@ -116,10 +117,11 @@ async def test_a_late_record_of_an_earlier_generation_moves_nothing(till: Till) 
 
 async def test_what_is_sent_is_not_dropped_by_a_later_step(till: Till) -> None:
     await till.ledger.record(record(1, notices=(notice(),)))
-    claim = await till.ledger.claim_notice(
-        "demo", "sub-1", "1/1/1/failed", "EMAIL", occasion="failed", planned_at=AT, because="declined"
-    )
-    assert claim.is_ours
+    asked = NoticeToClaim(
+        account="demo", subscription="sub-1", key="1/1/1/failed", channel="EMAIL", customer="cust-1",
+        occasion="failed", planned_at=AT, because="declined", business_at=AT,
+    )  # fmt: skip
+    assert (await till.ledger.claim_notice(asked)).is_ours
     await till.ledger.record(record(2, notices=(notice(status=NoticeStatus.DROPPED, outcome="paid"),)))
     found = {n.channel: n.status for n in await till.ledger.notices_of("demo", "sub-1")}
     assert found == {"EMAIL": "sending", "WHATSAPP": "dropped"}

@@ -7,11 +7,15 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
+from dunning.client import DunningClient
 from dunning.domain.messages import NoticeStatus
 from dunning.domain.quiet import next_allowed
 from dunning.domain.state import State
+from dunning.gateway.dispatcher import Dispatcher
+from dunning.notices.reconciling import Reconciling
+from dunning.notices.whatsapp_words import StatusWord
 from tests.builders import TOLD
-from tests.workflows.world import World
+from tests.workflows.world import Life, World
 
 pytestmark = pytest.mark.server
 
@@ -72,3 +76,57 @@ async def test_a_ledger_that_cannot_claim_loses_no_notice(world: World) -> None:
     await life.until(has_settled_notices, step=timedelta(hours=1))
 
     assert subjects(world) == ["Your payment to"]
+
+
+ON_WHATSAPP = {"notifications": {occasion: ["WHATSAPP"] for occasion in TOLD}}
+
+
+async def whatsapp_says(world: World, life: Life, code: int) -> None:
+    """Meta reports that its latest message did not arrive; the inbox is drained as the gateway drains it."""
+    messages = (await world.http.get("/_sandbox/messages")).json()["messages"]
+    place = tuple(messages[-1]["biz_opaque_callback_data"].split("/", 1))
+    word = StatusWord(message_id=messages[-1]["wamid"], status="failed", at=await world.now(), place=place, code=code)
+    assert await Reconciling(world.ledger).take("demo", word) == "failed"
+    client = DunningClient(world.client, world.ledger, task_queue=world.task_queue)
+    assert await Dispatcher(world.ledger, client.signal_fact).drain() == 0
+
+
+async def test_a_message_that_whatsapp_could_not_deliver_goes_by_e_mail_at_once(world: World) -> None:
+    life = await world.begin("INSUFFICIENT_FUNDS", "SUCCEEDED", **ON_WHATSAPP)
+    await life.until(has_settled_notices, step=timedelta(minutes=5))
+    assert world.mail.mails == []
+
+    await whatsapp_says(world, life, 131026)
+    await life.until(lambda s: len(world.mail.mails) == 1 and not s.live_notices, step=timedelta(minutes=5))
+
+    rows = {row.channel: row for row in await world.ledger.notices_of("demo", life.name)}
+    assert (rows["WHATSAPP"].status, rows["EMAIL"].status) == ("failed", "sent")
+    assert subjects(world) == ["Your payment to"]
+
+
+async def test_a_message_that_meta_held_back_is_not_told_a_day_later_when_it_was_paid_by_then(world: World) -> None:
+    life = await world.begin("INSUFFICIENT_FUNDS", "SUCCEEDED", **ON_WHATSAPP)
+    await life.until(has_settled_notices, step=timedelta(minutes=5))
+
+    await whatsapp_says(world, life, 131049)
+    (waiting,) = (await life.pass_time(timedelta(minutes=1))).notices
+    assert waiting.status is NoticeStatus.PLANNED
+    assert waiting.at - await world.now() > timedelta(hours=23)
+    await life.command("retry_now")
+    state = await life.pass_time(timedelta(days=2))
+
+    failed = state.notices[0]
+    assert (failed.status, failed.outcome) == (NoticeStatus.DROPPED, "paid in the meantime")
+    assert world.mail.mails == []
+
+
+async def test_a_run_that_is_over_is_opened_again_to_say_what_did_not_arrive(world: World) -> None:
+    life = await world.begin(*["INSUFFICIENT_FUNDS"] * 4, **ON_WHATSAPP)
+    await life.until(lambda s: s.is_ended and not s.live_notices, step=timedelta(days=1))
+    await life.closed()
+
+    await whatsapp_says(world, life, 131026)
+    await life.closed()
+
+    assert [mail.row()["subject"].split(" with")[0] for mail in world.mail.mails] == ["Your Pro plan"]
+    assert len([c for c in await life.charges() if c["status"] != "succeeded"]) == 4
