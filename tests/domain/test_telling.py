@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
 import pytest
 
 from dunning.domain.apply import apply
-from dunning.domain.facts import NoticeConcluded
+from dunning.domain.facts import NoticeConcluded, NoticeUndelivered
 from dunning.domain.messages import NoticeStatus, PlannedNotice
 from dunning.domain.state import State
+from dunning.domain.step import Step
 from dunning.domain.tables import CycleStatus
+from dunning.domain.telling import PriceChange, tell_price_change, tell_refunded
 from dunning.domain.terms import Channel, Occasion
 from tests.builders import at, live, subscription_data
 
@@ -116,3 +119,113 @@ def test_who_has_to_act_is_told_how_long_the_payment_stays_open() -> None:
     # due on 2026-03-05T13:10Z; the window is over with day 17 of the ladder
     assert asked.facts["open_until"] == "2026-03-22T13:10:00+00:00"
     assert stopped.at == at("2026-03-22T13:10")
+
+
+def test_the_tone_rises_over_the_ladder() -> None:
+    declined = ["INSUFFICIENT_FUNDS"] * 4
+    stages = [n.facts.get("stage") for n in live(*declined).notices if n.occasion is Occasion.FAILED]
+    # Retries on day 3 and 10 still have another after them; day 17 is the last.
+    assert stages == [None, "again", "last"]
+
+    only_one = live(*declined, retry={"ladder_days": [5]}).notices
+    assert [n.facts.get("stage") for n in only_one if n.occasion is Occasion.FAILED] == ["last"]
+
+    weekly = {"anchor_at": "2026-03-05T13:10:00Z", "interval": "WEEK", "interval_count": 1}
+    in_a_week = live(*declined, schedule=weekly, cycles=1).notices
+    assert [n.facts.get("stage") for n in in_a_week if n.occasion is Occasion.FAILED][:1] == ["last"]
+
+
+def test_under_resume_the_last_failure_is_told_again_and_promises_no_try() -> None:
+    life = live(*["INSUFFICIENT_FUNDS"] * 4, failed_cycle_action="RESUME")
+
+    last = [n for n in life.notices if n.occasion is Occasion.FAILED][3]
+
+    assert last.facts.get("stage") == "again"
+    assert "next_attempt_at" not in last.facts
+
+
+EVERYTHING = {occasion.value: ["EMAIL"] for occasion in Occasion}
+
+
+def planned_by(tell: Callable[[Step], bool]) -> tuple[bool, list[PlannedNotice]]:
+    state = live("SUCCEEDED", notifications=EVERYTHING).state.but(notices=(), latest=NOON)
+    step = Step(state, NOON)
+    was_told = tell(step)
+    return was_told, list(step.done().notices)
+
+
+def test_one_notice_tells_of_all_prices_that_change_that_day() -> None:
+    changes = [
+        PriceChange(name="Pro", old_amount=7, new_amount=9),
+        PriceChange(name="Seat", old_amount=2, new_amount=3),
+    ]
+
+    was_told, (notice,) = planned_by(
+        lambda step: tell_price_change(step, changes, old_amount=9, new_amount=12, applies_at=at("2026-04-05T13:10"))
+    )
+
+    assert was_told
+    assert (notice.occasion, notice.at, notice.because) == (
+        Occasion.PRICE_CHANGE,
+        NOON,
+        "the price of Pro, Seat changes",
+    )
+    assert notice.facts["items"] == '[["Pro", 7, 9], ["Seat", 2, 3]]'
+    assert (notice.facts["old_amount"], notice.facts["amount"]) == (9, 12)
+    assert notice.facts["next_due_at"] == "2026-04-05T13:10:00+00:00"
+
+
+def test_money_that_went_back_is_told_once() -> None:
+    was_told, (notice,) = planned_by(
+        lambda step: tell_refunded(step, amount=5_000, currency="IDR", description="Pro plan", because="refund r-1")
+    )
+
+    assert was_told
+    assert (notice.occasion, notice.facts["amount"], notice.because) == (Occasion.REFUNDED, 5_000, "refund r-1")
+
+
+# --- a channel took it and did not deliver it ----------------------------------------------------------
+
+
+def undelivered(state_: State, at_: datetime = NOON, occasion: Occasion = Occasion.FAILED) -> State:
+    fact = NoticeUndelivered(key=f"1/1/1/{occasion.value}", at=at_, because="WhatsApp 131026")
+    return apply(state_.but(latest=NOON), fact, NOON).state
+
+
+def test_what_did_not_arrive_is_handed_over_again_but_not_in_quiet_hours() -> None:
+    state = owing(CycleStatus.RETRYING, notice(Occasion.FAILED, NoticeStatus.SENT))
+
+    at_once = undelivered(state).notices[0]
+    tonight = undelivered(state, at("2026-03-05T15:00")).notices[0]  # 22:00 in Jakarta
+
+    assert (at_once.status, at_once.at, at_once.outcome) == (NoticeStatus.PLANNED, NOON, "WhatsApp 131026")
+    assert (tonight.status, tonight.at) == (NoticeStatus.PLANNED, at("2026-03-06T01:00"))
+
+
+def test_what_did_not_arrive_and_is_untrue_by_now_is_not_told_again() -> None:
+    paid = undelivered(owing(CycleStatus.SUCCEEDED, notice(Occasion.FAILED, NoticeStatus.SENT))).notices[0]
+    passed = notice(Occasion.FAILED, NoticeStatus.SENT).but(facts={"next_attempt_at": NOON.isoformat()})
+    came = undelivered(owing(CycleStatus.RETRYING, passed)).notices[0]
+
+    assert (paid.status, paid.outcome) == (NoticeStatus.SENT, "WhatsApp 131026; not told again: paid in the meantime")
+    assert came.status is NoticeStatus.SENT
+    assert came.outcome is not None
+    assert "has come in the meantime" in came.outcome
+
+
+def test_a_word_that_overtakes_the_senders_own_answer_is_not_lost() -> None:
+    state = undelivered(owing(CycleStatus.RETRYING, notice(Occasion.FAILED, NoticeStatus.SENDING)))
+    assert state.notices[0].status is NoticeStatus.SENDING
+
+    after = concluded(state, is_sent=True).notices[0]
+    again = concluded(state.but(notices=(after.but(status=NoticeStatus.SENDING),)), is_sent=True).notices[0]
+
+    assert (after.status, after.at, after.again_at) == (NoticeStatus.PLANNED, NOON, None)
+    assert again.status is NoticeStatus.SENT
+
+
+@pytest.mark.parametrize("status", [NoticeStatus.DROPPED, NoticeStatus.PLANNED])
+def test_a_word_about_what_is_dropped_or_waits_already_changes_nothing(status: NoticeStatus) -> None:
+    state = owing(CycleStatus.RETRYING, notice(Occasion.FAILED, status))
+
+    assert undelivered(state).notices == state.notices

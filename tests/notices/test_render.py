@@ -12,9 +12,12 @@ from dunning.domain.declines import CONCEALED, DeclineClass, classify, customer_
 from dunning.domain.messages import PlannedNotice
 from dunning.domain.terms import Channel, Contacts, Occasion
 from dunning.notices import render as module
+from dunning.notices.gallery import SAMPLES
 from dunning.notices.render import Brand, CannotBeWritten, Rendered, contrast, readable_on, render
 from dunning.notices.texts import locales, texts
 from dunning.providers.dodo_declines import DODO_DECLINES
+from dunning.providers.omise_declines import OMISE_DECLINES
+from dunning.providers.xendit_declines import XENDIT_DECLINES
 from tests.builders import at
 
 CODES = (Path(__file__).parents[1] / "fixtures" / "dodo_decline_codes.txt").read_text().split()
@@ -131,18 +134,67 @@ def test_without_a_link_there_is_no_button(occasion: Occasion) -> None:
     assert "http" not in said.text
 
 
-@pytest.mark.parametrize("code", CODES)
-@pytest.mark.parametrize("locale", locales())
-def test_no_raw_code_and_no_concealed_reason_is_ever_told(code: str, locale: str) -> None:
-    klass = classify(DODO_DECLINES, "error_code", code).klass
-    reason = str(customer_reason(klass, code))
+EVERY_CODE = {
+    row.code: str(customer_reason(classify(table, row.field, row.code).klass, row.code))
+    for table in (DODO_DECLINES, OMISE_DECLINES, XENDIT_DECLINES)
+    for row in table.rows
+} | {code: str(customer_reason(classify(DODO_DECLINES, "error_code", code).klass, code)) for code in CODES}
+"""Every code of every provider, and the reason that its customers read. A text depends on nothing else of a decline."""
 
-    for occasion in tuple(Occasion):
-        said = mail(occasion, to=NAYA.but(locale=locale), reason_key=reason)
-        told = " ".join((said.subject, said.text, said.html, *said.parameters)).lower()
-        assert code.lower() not in told
-        for word in ("stolen", "lost", "pick", "fraud", "dicuri", "hilang", "مسروق", "مفقود", "احتيال", "ขโมย", "ทุจริต"):
-            assert word not in told
+REVEALING = ("stolen", "lost ", "pick", "fraud", "dicuri", "hilang", "penipuan", "curang", "مسروق", "مسروقة", "مفقود",
+             "احتيال", "ขโมย", "สูญหาย", "ทุจริต", "ฉ้อโกง")  # fmt: skip
+
+
+@pytest.mark.parametrize("reason", sorted(set(EVERY_CODE.values())))
+@pytest.mark.parametrize("locale", locales())
+def test_no_raw_code_and_no_concealed_reason_of_any_provider_is_ever_told(reason: str, locale: str) -> None:
+    codes = [code.lower() for code, told in EVERY_CODE.items() if told == reason and not code.isalpha()]
+    for occasion, stage in SAMPLES:
+        said = mail(occasion, to=NAYA.but(locale=locale), reason_key=reason, stage=stage or "")
+        told = " ".join((said.subject, said.text, said.html, said.short, *said.parameters)).lower()
+        # Colours and digits of style sheets are no codes.
+        words = set(re.findall(r"[\w-]+", re.sub(r"<[^>]*>|\{[^}]*\}", " ", told)))
+        assert words.isdisjoint(codes), (occasion, words & set(codes))
+        assert not [word for word in REVEALING if word in told]
+
+
+@pytest.mark.parametrize("code", [c for c in EVERY_CODE if re.search("stolen|lost|pick|fraud", c, re.IGNORECASE)])
+def test_what_must_not_be_revealed_has_the_reason_of_an_ordinary_no(code: str) -> None:
+    assert EVERY_CODE[code] in ("declined", "generic")
+
+
+def test_every_provider_has_codes_that_must_not_be_revealed() -> None:
+    assert len([c for c in EVERY_CODE if re.search("stolen|lost|pick|fraud", c, re.IGNORECASE)]) >= 6
+    assert len(EVERY_CODE) > 100
+
+
+@pytest.mark.parametrize("locale", locales())
+def test_the_first_the_next_and_the_last_failure_are_told_in_three_tones(locale: str) -> None:
+    facts = {"next_attempt_at": "2026-03-08T13:10:00+00:00"}
+    tones = [mail(Occasion.FAILED, to=NAYA.but(locale=locale), stage=stage, **facts) for stage in ("", "again", "last")]
+
+    assert {one.template for one in tones} == {"dunning_failed", "dunning_failed_again", "dunning_failed_last"}
+    for part in ("subject", "text", "html", "short"):
+        assert len({getattr(one, part) for one in tones}) == 3
+    own = texts(locale).occasions[Occasion.FAILED]
+    for part in ("subject", "headline", "happened", "next", "action"):
+        assert len({getattr(words, part) for words in (own, *own.stages.values())}) == 3, part
+
+
+def test_one_message_lists_all_items_whose_price_changes_that_day() -> None:
+    items = '[["Pro plan", 7900000, 9900000], ["Extra seat", 2000000, 3000000]]'
+
+    said = mail(Occasion.PRICE_CHANGE, items=items)
+
+    for name, line in [
+        ("Pro plan", "IDR 79,000 now, then IDR 99,000"),
+        ("Extra seat", "IDR 20,000 now, then IDR 30,000"),
+    ]:
+        assert name in said.html
+        assert line in said.html
+        assert f"{name}: {line}" in said.text
+    with pytest.raises(CannotBeWritten, match="items"):
+        mail(Occasion.PRICE_CHANGE, items="[[1]]")
 
 
 def test_concealed_declines_read_exactly_like_an_ordinary_one() -> None:

@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from dunning.cli.output import print_json, say, table
 from dunning.cli.session import AccountOption, JsonOption, SubscriptionArgument, session
+from dunning.cli.told import reached_at
 from dunning.domain.contact import NoticeKind
 from dunning.domain.terms import Channel, Occasion
 from dunning.ledger.models import StoredNotice
@@ -56,16 +57,10 @@ def list_(subscription: SubscriptionArgument, *, account: AccountOption = None, 
         return
     columns = ("occasion", "channel", "planned (UTC)", "status", "when (UTC)", "provider's id", "outcome", "why")
     shown = [
-        (r.occasion, r.channel, r.planned_at, r.status, _when(r), r.provider_id, r.outcome, r.because) for r in rows
+        (r.occasion, r.channel, r.planned_at, r.status, reached_at(r), r.provider_id, r.outcome, r.because)
+        for r in rows
     ]
     table(f"Notices of {subscription}", columns, shown)
-
-
-def _when(row: StoredNotice) -> datetime | None:
-    """When its status was reached, or when the next step comes."""
-    if row.status in ("planned", "unclear"):
-        return row.wait_until
-    return {"delivered": row.delivered_at, "read": row.read_at, "failed": row.failed_at}.get(row.status, row.sent_at)
 
 
 def _known_locale(value: str) -> str:

@@ -13,6 +13,7 @@ from dunning import contract
 from dunning.cli.output import note, print_json, say, table
 from dunning.cli.session import AccountOption, JsonOption, Session, SubscriptionArgument, session
 from dunning.cli.standing import Standing, standing_json, standing_of
+from dunning.cli.told import Told, told, told_json, told_lines
 from dunning.client import RPC_TIMEOUT
 from dunning.domain.money import format_amount
 from dunning.domain.showing import details
@@ -23,21 +24,23 @@ IN_TEMPORAL = "ExecutionStatus != 'ContinuedAsNew'"
 
 
 def show(subscription: SubscriptionArgument, *, account: AccountOption = None, as_data: JsonOption = False) -> None:
-    """Show a subscription: status, access, what is next, every open cycle with its attempts."""
+    """Show a subscription: status, access, what is next, open cycles with their attempts, what was told."""
 
-    async def read() -> Standing:
+    async def read() -> tuple[Standing, Told]:
         async with session(account) as here:
-            return await standing_of(here, subscription)
+            found = await standing_of(here, subscription)
+            return found, await told(here.dunning.ledger, here.account, subscription, found.state.terms.customer.id)
 
-    found = asyncio.run(read())
+    found, said = asyncio.run(read())
     if as_data:
-        print_json(standing_json(found))
+        print_json({**standing_json(found), **told_json(said)})
         return
     say(f"{found.state.account} / {found.state.id} (generation {found.state.generation}), {found.source}")
     text = details(found.state, found.decision, found.now)
     say(*text.replace("**", "").splitlines())
     if found.state.status is SubscriptionStatus.REQUIRES_ACTION and found.state.mandate_link is not None:
         say(f"- The customer authorises charging at {found.state.mandate_link}")
+    say(*told_lines(said))
 
 
 def list_(

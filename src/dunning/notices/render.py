@@ -73,11 +73,13 @@ def render(
     if blanks := [one for one in _stated(words) if not _is_known(one, fields)]:
         raise CannotBeWritten(f"a fact of the notice is missing for {blanks[0]!r}")
     page = _page(said, words, fields, brand, has_name=contacts.name is not None)
+    prices = _price_lines(said, notice, contacts)
     shown = {
         **page,
         "is_urgent": notice.occasion is Occasion.ACTION_REQUIRED,
         "link": link if words.button else None,
-        "details": [*_details(said, fields), *_price_lines(said, notice, contacts)],
+        "details": [*_details(said, fields), *prices],
+        "prices": prices,
         "unsubscribe": unsubscribe,
         "unsubscribe_label": said.unsubscribe.link,
         "start": "left" if said.direction == "ltr" else "right",
@@ -136,7 +138,7 @@ def _page(
 ) -> dict[str, str | None]:
     # In a text from right to left, figures and names keep their own direction only when they are isolated.
     is_rtl = said.direction == "rtl"
-    put = {name: f"\u2068{value}\u2069" if is_rtl and value else value for name, value in fields.items()}
+    put = {name: _isolated(value) if is_rtl and value else value for name, value in fields.items()}
     return {
         "language": said.language,
         "direction": said.direction,
@@ -157,6 +159,10 @@ def _page(
     }
 
 
+def _isolated(value: str) -> str:
+    return f"\u2068{value}\u2069"
+
+
 def _details(said: Texts, fields: Mapping[str, str]) -> list[tuple[str, str]]:
     return [(label, fields[name]) for name, label in said.labels.items() if fields[name]]
 
@@ -170,7 +176,8 @@ def _price_lines(said: Texts, notice: PlannedNotice, contacts: Contacts) -> list
                  for n, o, w in items]  # fmt: skip
     except (ValueError, KeyError, TypeError) as failure:
         raise CannotBeWritten(f"the items of the notice are unreadable: {failure}") from failure
-    return [(_line(name), said.price_line.format(old_amount=old, amount=new)) for name, old, new in money]
+    put = _isolated if said.direction == "rtl" else str
+    return [(_line(name), said.price_line.format(old_amount=put(old), amount=put(new))) for name, old, new in money]
 
 
 def _stated(words: OccasionTexts) -> tuple[str, ...]:
