@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import email.policy
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from email.parser import BytesParser
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from pydantic import SecretStr
 
 from dunning.domain.terms import Channel
@@ -213,3 +220,108 @@ async def test_nobody_listening_is_tried_again() -> None:
     answer = await sent(settings(free_port()), composed())
 
     assert (answer.is_accepted, answer.is_final, answer.needs_attention) == (False, False, False)
+
+
+# --- connections and encryption ----------------------------------------------------------------------
+
+
+class Counting(Refusing):
+    """Takes everything, and counts connections."""
+
+    def __init__(self) -> None:
+        super().__init__("nowhere", "")
+        self.hellos = 0
+
+    async def handle_EHLO(  # noqa: N802
+        self, server: Any, session: Any, envelope: Any, hostname: str, responses: list[str]
+    ) -> list[str]:
+        self.hellos += 1
+        session.host_name = hostname
+        return responses
+
+
+@pytest.mark.server
+async def test_one_connection_carries_many_mails_and_so_many_at_once_as_are_allowed() -> None:
+    handler = Counting()
+    async with smtp_server(handler) as port:
+        pool = MailPool(settings(port, connections=2))
+        for _ in range(3):
+            assert (await pool.send(composed())).is_accepted
+        assert handler.hellos == 1
+        await asyncio.gather(*(pool.send(composed()) for _ in range(10)))
+        await pool.aclose()
+
+    assert handler.taken == 13
+    assert handler.hellos <= 2
+
+
+@pytest.mark.server
+async def test_a_connection_that_the_server_closed_is_replaced_and_a_refusal_spoils_none() -> None:
+    handler = Counting()
+    async with smtp_server(handler) as port:
+        pool = MailPool(settings(port))
+        await pool.send(composed())
+        client, _ = pool._idle[0]
+        client.close()
+        assert (await pool.send(composed())).is_accepted
+        handler._at, handler._reply = "recipient", "550 5.1.1 nobody"
+        refused = await pool.send(composed())
+        handler._at = "nowhere"
+        assert (await pool.send(composed())).is_accepted
+        await pool.aclose()
+
+    assert refused.is_address_dead
+    assert handler.taken == 3
+
+
+@pytest.mark.server
+@pytest.mark.parametrize(
+    ("reply", "is_dead"), [("550 5.1.1 nobody", True), ("550 5.7.1 spam", False), ("552 5.2.2 full", False)]
+)
+async def test_a_recipient_that_is_refused_for_good_is_dead_only_when_the_server_says_so(
+    reply: str, is_dead: bool
+) -> None:
+    async with smtp_server(Refusing("recipient", reply)) as port:
+        assert (await sent(settings(port), composed())).is_address_dead is is_dead
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate of 127.0.0.1 that vouches for itself, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mx.example")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    plain = serialization.NoEncryption()
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+    (folder / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    (folder / "key.pem").write_bytes(pem)
+    return folder / "cert.pem", folder / "key.pem"
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("is_trusted", [True, False])
+async def test_starttls_is_used_and_the_servers_certificate_is_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_trusted: bool
+) -> None:
+    cert, key = certificate(tmp_path)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(cert, key)
+    if is_trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(cert))
+    handler = Refusing("nowhere", "")
+
+    async with smtp_server(handler, tls_context=context, require_starttls=True) as port:
+        answer = await sent(settings(port, tls="starttls"), composed())
+
+    assert (answer.is_accepted, answer.needs_attention) == (is_trusted, not is_trusted)
+    assert handler.taken == int(is_trusted)
