@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -10,10 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dunning.domain.announcing import REMINDER_BEFORE
+from dunning.domain.attempts import OutcomeKind, Trigger
+from dunning.domain.declines import DeclineClass
 from dunning.domain.messages import NoticeStatus, PlannedNotice
 from dunning.domain.preview import Foretold
 from dunning.domain.quiet import is_quiet
-from dunning.domain.tables import CycleStatus
+from dunning.domain.tables import CycleStatus, SubscriptionStatus
 from dunning.domain.terms import Occasion
 from tests.builders import live, subscription_data
 from tests.domain.test_machine_properties import ACTIONS, WORDS
@@ -215,3 +218,73 @@ def test_a_reminder_whose_last_hour_before_the_quiet_ones_is_over_goes_after_the
     first = next(n for n in life.notices if n.occasion is Occasion.RETRY_REMINDER)
     assert first.at == datetime(2026, 3, 7, 19, 0, tzinfo=UTC)
     assert first.status is NoticeStatus.SENT
+
+
+# --- none is missing: what each random life must have been told, written out from what happened ---------
+
+
+TOLD_OF_FAILURE = (Occasion.FAILED, Occasion.RETRY_REMINDER, Occasion.ACTION_REQUIRED, Occasion.ON_HOLD)
+
+
+def must_be_told(life: Foretold) -> list[tuple[str, Occasion]]:
+    """(obligation, occasion) by the rules of SPEC 11, read off the attempts and statuses alone."""
+    found: list[tuple[str, Occasion]] = []
+    for obligation in life.obligations:
+        is_paid = obligation.status is CycleStatus.SUCCEEDED
+        declined = [a for a in obligation.attempts if a.outcome is not None and a.outcome.kind is OutcomeKind.DECLINED]
+        for before, after in pairwise(obligation.attempts):
+            klass = before.outcome.klass if before.outcome is not None else None
+            if klass is DeclineClass.SOFT and after.trigger is Trigger.LADDER and after.retry_of is None:
+                found.append((obligation.id, Occasion.FAILED))
+            if klass is DeclineClass.HARD and after.trigger is Trigger.PAYMENT_METHOD_UPDATED:
+                found.append((obligation.id, Occasion.ACTION_REQUIRED))
+        if obligation.status is CycleStatus.FAILED and obligation.closed_at == life.state.stopped_at is not None:
+            found.append((obligation.id, Occasion.STOPPED))
+        if is_paid and not declined and obligation.past_due_since is None:
+            found.append((obligation.id, Occasion.SUCCEEDED))
+        told = [n for n in sent(life) if n.obligation == obligation.id and n.occasion in TOLD_OF_FAILURE]
+        # What is paid after it was given up is a person's business: the subscription may be over.
+        if (
+            is_paid
+            and not obligation.is_given_up
+            and any(obligation.closed_at and n.at < obligation.closed_at for n in told)
+        ):
+            found.append((obligation.id, Occasion.RECOVERED))
+    is_over = life.state.status in (SubscriptionStatus.CANCELED, SubscriptionStatus.INACTIVE)
+    if is_over and life.state.cancel_type is not None:
+        found.append(("", Occasion.CANCELED))
+    return found
+
+
+REASONS = (
+    "paid in the meantime", "replaced:", "a later notice tells the same", "what it announces is not to come any more",
+    "the customer gets at most", "nothing was told",
+)  # fmt: skip
+
+
+@common
+@given(told_lives())
+def test_what_each_life_must_have_been_told_was_told_or_left_out_for_a_reason_of_the_rules(
+    given_life: tuple[Foretold, str],
+) -> None:
+    life, _ = given_life
+    known = {(n.obligation or "", n.occasion) for n in life.notices}
+    assert set(must_be_told(life)) <= known
+
+    for notice in life.notices:
+        assert notice.status is not NoticeStatus.FAILED
+        if notice.status is NoticeStatus.DROPPED:
+            assert notice.outcome is not None
+            assert notice.outcome.startswith(REASONS), notice.outcome
+
+
+@common
+@given(told_lives())
+def test_the_last_try_is_announced_as_the_last_and_no_other(given_life: tuple[Foretold, str]) -> None:
+    life, _ = given_life
+    for notice in sent(life):
+        if notice.facts.get("stage") != "last":
+            continue
+        obligation = next(o for o in life.obligations if o.id == notice.obligation)
+        later = [a for a in obligation.attempts if a.number > (notice.attempt or 0) and a.trigger is Trigger.LADDER]
+        assert len([a for a in later if a.retry_of is None]) <= 1
