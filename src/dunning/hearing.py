@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from dunning.contract import ProviderFact
+from dunning.contract import NoticeHeard, ProviderFact
 from dunning.domain import facts
 from dunning.domain.attempts import Attempt, OutcomeKind
 from dunning.domain.state import Obligation, State
@@ -41,9 +41,12 @@ def facts_of(state: State, heard: ProviderFact, now: datetime) -> list[facts.Fac
     elif heard.kind is MessageKind.DISPUTE and heard.dispute_is_open and heard.payment is not None:
         found.append(facts.DisputeOpened(at=heard.occurred_at, payment_id=heard.payment.payment_id))
     elif heard.kind is MessageKind.NOTICE and heard.notice is not None:
-        told = heard.notice
-        found.append(facts.NoticeUndelivered(key=told.key, at=told.at, because=told.because, attention=told.attention))
+        found.append(_undelivered(heard.notice))
     return found
+
+
+def _undelivered(told: NoticeHeard) -> facts.NoticeUndelivered:
+    return facts.NoticeUndelivered(key=told.key, at=told.at, because=told.because, attention=told.attention)
 
 
 def _payment(state: State, heard: ProviderFact) -> list[facts.Fact]:
