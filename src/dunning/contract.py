@@ -92,12 +92,18 @@ class SubscriptionInput(Value):
 
 
 class NoticeHeard(Value):
-    """A channel took a notice and did not deliver it. `at` is business time: no next step before it."""
+    """A channel took a notice and did not deliver it.
+
+    Attributes:
+        at: business time; no next step before it.
+        is_told: another channel has it.
+    """
 
     key: str
     at: datetime
     because: str
     attention: str | None = None
+    is_told: bool = False
 
 
 class ProviderFact(Value):

@@ -46,7 +46,9 @@ def facts_of(state: State, heard: ProviderFact, now: datetime) -> list[facts.Fac
 
 
 def _undelivered(told: NoticeHeard) -> facts.NoticeUndelivered:
-    return facts.NoticeUndelivered(key=told.key, at=told.at, because=told.because, attention=told.attention)
+    return facts.NoticeUndelivered(
+        key=told.key, at=told.at, because=told.because, attention=told.attention, is_told=told.is_told
+    )
 
 
 def _payment(state: State, heard: ProviderFact) -> list[facts.Fact]:

@@ -229,3 +229,21 @@ def test_a_word_about_what_is_dropped_or_waits_already_changes_nothing(status: N
     state = owing(CycleStatus.RETRYING, notice(Occasion.FAILED, status))
 
     assert undelivered(state).notices == state.notices
+
+
+def test_what_another_channel_told_is_not_told_again_but_a_person_hears_of_it() -> None:
+    state = owing(CycleStatus.RETRYING, notice(Occasion.FAILED, NoticeStatus.SENT)).but(latest=NOON)
+    fact = NoticeUndelivered(key="1/1/1/failed", at=NOON, because="x", attention="WhatsApp 132015", is_told=True)
+
+    after = apply(state, fact, NOON).state
+
+    assert after.notices == state.notices
+    assert [one.what for one in after.attention] == ["WhatsApp 132015"]
+
+
+def test_a_charge_counts_its_hours_anew_when_the_notice_that_it_waits_for_did_not_arrive() -> None:
+    told = notice(Occasion.CREATED, NoticeStatus.SENT).but(is_precondition=True, told_at=NOON)
+
+    again = undelivered(owing(CycleStatus.SCHEDULED, told), occasion=Occasion.CREATED).notices[0]
+
+    assert (again.status, again.told_at) == (NoticeStatus.PLANNED, None)

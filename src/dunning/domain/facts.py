@@ -163,13 +163,19 @@ class NoticeConcluded(Value):
 
 
 class NoticeUndelivered(Value):
-    """A channel took a notice and did not deliver it. `at` is when the next step may be taken (business time)."""
+    """A channel took a notice and did not deliver it.
+
+    Attributes:
+        at: when the next step may be taken (business time).
+        is_told: another channel has it: only `attention` is left.
+    """
 
     fact: Literal["notice_undelivered"] = "notice_undelivered"
     key: str
     at: datetime
     because: str
     attention: str | None = None
+    is_told: bool = False
 
 
 class Heard(Value):

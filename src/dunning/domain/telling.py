@@ -158,6 +158,8 @@ def tell_again(step: Step, notice: PlannedNotice, fact: NoticeUndelivered) -> No
     owed = step.s.obligation(notice.obligation) if notice.obligation and step.s.has(notice.obligation) else None
     if fact.attention:
         step.attend(fact.attention, owed)
+    if fact.is_told:
+        return
     at = max(next_allowed(fact.at, step.s.terms.customer.time_zone or "UTC"), step.now)
     if notice.status is NoticeStatus.SENDING:
         step.change_notice(notice, again_at=at)
@@ -167,7 +169,8 @@ def tell_again(step: Step, notice: PlannedNotice, fact: NoticeUndelivered) -> No
     if untrue := _untrue_because(step, notice):
         step.change_notice(notice, outcome=f"{fact.because}; not told again: {untrue}")
     else:
-        step.change_notice(notice, status=NoticeStatus.PLANNED, at=at, outcome=fact.because)
+        # A charge that waits for it counts its hours from when it is really told.
+        step.change_notice(notice, status=NoticeStatus.PLANNED, at=at, outcome=fact.because, told_at=None)
 
 
 def conclude(step: Step, notice: PlannedNotice, fact: NoticeConcluded) -> None:

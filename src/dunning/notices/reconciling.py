@@ -27,6 +27,8 @@ UNDER_WAY = (*REACHED, "planned", "sending")
 class _Heard(NamedTuple):
     because: str
     at: datetime
+    attention: str | None = None
+    is_told: bool = False
 
 
 class Reconciling:
@@ -96,7 +98,7 @@ class Reconciling:
         attention = because if row.needs_attention else None
         if not is_told or attention:
             identity = f"whatsapp:{word.message_id}:failed"
-            await self._tell(account, identity, undelivered, _Heard(because, word.at), attention)
+            await self._tell(account, identity, undelivered, _Heard(because, word.at, attention, is_told))
         return "failed"
 
     async def _stop(self, account: str, word: StopWord) -> str:
@@ -118,10 +120,14 @@ class Reconciling:
             fact={},
         )
 
-    async def _tell(
-        self, account: str, identity: str, undelivered: Undelivered, heard: _Heard, attention: str | None = None
-    ) -> None:
-        notice = NoticeHeard(key=undelivered.key, at=undelivered.at, because=heard.because, attention=attention)
+    async def _tell(self, account: str, identity: str, undelivered: Undelivered, heard: _Heard) -> None:
+        notice = NoticeHeard(
+            key=undelivered.key,
+            at=undelivered.at,
+            because=heard.because,
+            attention=heard.attention,
+            is_told=heard.is_told,
+        )
         fact = ProviderFact(message_id=identity, kind=MessageKind.NOTICE, occurred_at=heard.at, notice=notice)
         await self._ledger.receive(
             account,
