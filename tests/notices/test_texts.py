@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from dunning.domain.declines import ReasonKey
 from dunning.domain.terms import Occasion
 from dunning.notices import texts as module
-from dunning.notices.texts import locales, read_texts, texts
+from dunning.notices.gallery import SAMPLES
+from dunning.notices.texts import locales, read_texts, stage_texts, texts
 
 ENGLISH = Path(module.__file__).parent / "locales" / "en.yml"
 
@@ -48,8 +49,25 @@ def test_a_locale_has_words_for_every_reason_and_every_occasion(locale: str) -> 
         (lambda d: d["occasions"]["recovered"]["whatsapp"].update(body="{{1}} {{2}} {{3}} thanks"), "begin or end"),
         (lambda d: d["reasons"].update(stolen="it was stolen"), "stolen"),
         (lambda d: d.update(direction="up"), "direction"),
+        (lambda d: d["occasions"]["failed"]["stages"].pop("last"), "occasions.failed.stages.last"),
+        (lambda d: d["unsubscribe"].pop("question"), "unsubscribe.question"),
+        (lambda d: d.update(stop_words=[]), "stop_words"),
     ],
-    ids=["reason", "occasion", "label", "field", "text", "placeholder", "count", "edge", "unknown", "direction"],
+    ids=[
+        "reason",
+        "occasion",
+        "label",
+        "field",
+        "text",
+        "placeholder",
+        "count",
+        "edge",
+        "unknown",
+        "direction",
+        "stage",
+        "page",
+        "stop",
+    ],
 )
 def test_what_is_wrong_in_a_locale_is_named(tmp_path: Path, change: Any, named: str) -> None:
     with pytest.raises(ValidationError, match=named):
@@ -70,12 +88,14 @@ def test_a_translation_says_the_same_things(locale: str) -> None:
     """Every text names the same values as the English one, so no language leaves out an amount or a date."""
     own, english = texts(locale), texts("en")
 
-    for occasion in Occasion:
+    for occasion, stage in SAMPLES:
+        ours, theirs = (stage_texts(said.occasions[occasion], stage) for said in (own, english))
         for part in ("subject", "headline", "happened", "next", "next_none", "action"):
-            named = placeholders(getattr(own.occasions[occasion], part))
-            assert named == placeholders(getattr(english.occasions[occasion], part)), (occasion, part)
-        assert own.occasions[occasion].whatsapp.parameters == english.occasions[occasion].whatsapp.parameters
-        assert bool(own.occasions[occasion].button) == bool(english.occasions[occasion].button)
+            assert placeholders(getattr(ours, part)) == placeholders(getattr(theirs, part)), (occasion, stage, part)
+        assert ours.whatsapp.parameters == theirs.whatsapp.parameters
+        assert bool(ours.button) == bool(theirs.button)
+    for part in ("question", "done"):
+        assert placeholders(getattr(own.unsubscribe, part)) == placeholders(getattr(english.unsubscribe, part))
 
 
 def placeholders(text: str) -> set[str]:
