@@ -28,6 +28,7 @@ from dunning.domain.preview import Foretold
 from dunning.domain.script import Script
 from dunning.importing import Entry, read_subscriptions
 from dunning.ledger import Ledger
+from dunning.ledger.notices import REACHED
 from dunning.stack import Stack
 from dunning.stack.places import checkout
 
@@ -136,7 +137,7 @@ def _tell(stories: list[Story]) -> None:
     for story in stories:
         lived = story.lived
         rows = by_obligation(lived.attempts)
-        told = "\n".join(f"{n.occasion} ({n.channel.lower()})" for n in lived.notices if n.status == "sent")
+        told = "\n".join(f"{n.occasion} ({n.channel.lower()})" for n in lived.notices if n.status in REACHED)
         for number, (obligation, attempts) in enumerate(rows.items()):
             lines = [
                 f"{a.planned_at:%Y-%m-%d %H:%M} {a.trigger}: "
