@@ -142,6 +142,8 @@ class Configure(Control):
     omise_webhook_secret: SecretStr | None = None
     xendit_webhook_url: str | None = None
     xendit_callback_token: SecretStr | None = None
+    xendit_plan_delay_seconds: float | None = Field(default=None, ge=0, le=86_400)
+    xendit_keeps_plan_keys: bool | None = None
     whatsapp_webhook_url: str | None = None
     whatsapp_app_secret: SecretStr | None = None
     whatsapp_statuses: list[Literal["sent", "delivered", "read", "failed"]] | None = None
@@ -180,3 +182,15 @@ class BackendFailure(Control):
 
     times: int = Field(ge=0)
     status: int = Field(default=500, ge=300, le=599)
+
+
+class PayCycle(Control):
+    """The customer pays a cycle of a plan that the provider could not collect."""
+
+    business_at: str | None = None
+
+
+class EndPlan(Control):
+    """The provider ends a plan."""
+
+    business_at: str | None = None

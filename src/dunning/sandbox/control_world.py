@@ -43,10 +43,12 @@ async def no_faults(sandbox: Here) -> None:
 
 @router.post("/advance")
 async def advance(sandbox: Here, body: Advance) -> dict[str, Any]:
-    """Business time is now this; pending payments whose instant has come are settled."""
+    """Business time is now this; pending payments whose instant has come are settled, plans run what is due."""
     instant = read_instant(body.business_now)
     if instant is None:
         raise ApiError("INVALID_REQUEST_BODY", "business_now must be an instant with an offset")
+    for plan in sandbox.xendit.plans.named(body.subscription):
+        sandbox.xendit.plans.advance(plan, instant)
     subscription = find(sandbox, body.subscription) if body.subscription else None
     sandbox.omise.scheduler.advance(instant, subscription)
     settled = sandbox.bank.advance(instant, subscription)
@@ -60,7 +62,8 @@ async def configure(sandbox: Here, body: Configure) -> dict[str, Any]:
     for name in ("whatsapp_statuses", "webhook_backoff_seconds"):
         if changes.get(name) is not None:
             changes[name] = tuple(changes[name])
-    required = ("settle_seconds", "hold_seconds", "minimum_amount", "webhooks", "whatsapp_statuses")
+    required = {"settle_seconds", "hold_seconds", "minimum_amount", "webhooks", "whatsapp_statuses"}
+    required |= {"xendit_plan_delay_seconds", "xendit_keeps_plan_keys"}
     changes = {name: value for name, value in changes.items() if value is not None or name not in required}
     sandbox.settings = sandbox.settings.model_copy(update=changes)
     return configuration_view(sandbox.settings)

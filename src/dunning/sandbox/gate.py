@@ -167,7 +167,7 @@ class Gate:
             subscription = book.find_subscription(path_id)
         elif target == "lookup" and path_id:
             payment = book.payments.get(path_id)
-            subscription = payment.subscription if payment else None
+            subscription = payment.subscription if payment else book.subscriptions.get(path_id)
         elif target == "lookup":
             asked = parse_qs(scope["query_string"].decode()).get("subscription_id", [""])[0]
             subscription = book.find_subscription(asked)

@@ -37,6 +37,10 @@ class SandboxSettings(BaseSettings):
         webhook_url, webhook_secret: where Dodo's webhooks go and the `whsec_` secret that signs them.
         omise_webhook_url, omise_webhook_secret: where Omise's go and the base64 secret that signs them.
         xendit_webhook_url, xendit_callback_token: where Xendit's go and the fixed token that comes with them.
+        xendit_plan_delay_seconds: how much later than planned Xendit's plans charge (business time); up to a day is
+            documented.
+        xendit_keeps_plan_keys: whether creating a plan minds the idempotency key. The refusal is documented and the
+            header is not, so that by default two requests make two plans.
         whatsapp_webhook_url, whatsapp_app_secret: the same for WhatsApp statuses; nothing is sent without a
             URL.
         whatsapp_statuses: statuses that follow each accepted message, in order.
@@ -57,6 +61,8 @@ class SandboxSettings(BaseSettings):
     omise_webhook_secret: SecretStr | None = None
     xendit_webhook_url: str | None = None
     xendit_callback_token: SecretStr | None = None
+    xendit_plan_delay_seconds: float = Field(default=0.0, ge=0, le=86_400)
+    xendit_keeps_plan_keys: bool = False
     whatsapp_webhook_url: str | None = None
     whatsapp_app_secret: SecretStr | None = None
     whatsapp_statuses: tuple[Literal["sent", "delivered", "read", "failed"], ...] = ()

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dunning.sandbox import xendit_linking, xendit_payments
+from dunning.sandbox import xendit_linking, xendit_payments, xendit_recurring, xendit_recurring_cycles
 from dunning.sandbox.faults import Target
 from dunning.sandbox.state import Sandbox
 from dunning.sandbox.xendit_errors import fault_of, install_error_handlers
@@ -18,7 +18,7 @@ from dunning.sandbox.xendit_errors import fault_of, install_error_handlers
 PREFIX = "/xendit"
 WINDOW_SECONDS = 60.0
 TEST_LIMIT = 60
-_MANDATES = (["sessions"], ["v3", "payment_tokens"], ["customers"])
+_MANDATES = (["sessions"], ["v3", "payment_tokens"], ["customers"], ["recurring", "plans"])
 
 
 def create_app(sandbox: Sandbox) -> ASGIApp:
@@ -26,7 +26,8 @@ def create_app(sandbox: Sandbox) -> ASGIApp:
     app = FastAPI(title="Xendit", redirect_slashes=False, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.sandbox = sandbox
     install_error_handlers(app)
-    for router in (xendit_linking.router, xendit_linking.tokens, xendit_payments.router, xendit_payments.payments):
+    routers = (xendit_linking.router, xendit_linking.tokens, xendit_payments.router, xendit_payments.payments)
+    for router in (*routers, xendit_recurring.router, xendit_recurring_cycles.router):
         app.include_router(router)
     return Metered(app)
 
@@ -82,6 +83,9 @@ class XenditFace:
             return "charge", None
         if method == "POST" and parts in _MANDATES:
             return "mandate", None
+        if parts[:2] == ["recurring", "plans"] and len(parts) > 2:
+            kinds: dict[str, Target] = {"GET": "lookup", "POST": "charge" if parts[-1] == "force_attempt" else "any"}
+            return kinds.get(method, "any"), parts[2]
         if method == "GET" and parts == ["transactions"]:
             return "lookup", None
         if method == "GET" and len(parts) == 3 and parts[:2] in (["v3", "payment_requests"], ["v3", "payments"]):

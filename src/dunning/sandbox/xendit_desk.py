@@ -1,4 +1,5 @@
-"""The sandbox's Xendit: its bank and what the shared books have no place for: references, sessions, tokens, refunds.
+"""The sandbox's Xendit: its bank and what the shared books have no place for: references, sessions, tokens, refunds,
+plans.
 
 A token that authorises is an entry of the same book as any provider's agreement, under the token's id, so scripts,
 faults and the charge book work for it unchanged.
@@ -13,7 +14,7 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from dunning.domain.outcomes import ScriptedDecline, ScriptedOutcome, ScriptedSuccess
+from dunning.domain.outcomes import ScriptedDecline, ScriptedOutcome, ScriptedSuccess, ScriptedTimeout
 from dunning.sandbox.bank import Bank, ChargeOrder
 from dunning.sandbox.book import (
     Book,
@@ -31,6 +32,8 @@ from dunning.sandbox.settings import SandboxSettings
 from dunning.sandbox.timers import Timers
 from dunning.sandbox.webhooks import Courier, Event
 from dunning.sandbox.xendit_errors import XenditError, not_found
+from dunning.sandbox.xendit_plan_book import Cycle, Plan
+from dunning.sandbox.xendit_plans import Plans
 from dunning.sandbox.xendit_views import (
     BUSINESS_ID,
     channel_of,
@@ -114,6 +117,29 @@ class XenditBank(Bank):
             return
         super().begin(payment, outcome)
 
+    def open_for(self, plan: Plan, cycle: Cycle, token_id: str | None, at: datetime) -> Payment:
+        """Write a payment of a plan's cycle down; its outcome is still to come."""
+        payment = Payment(
+            payment_id=xendit_id("pr"),
+            kind="charge",
+            customer=plan.customer,
+            amount=cycle.amount,
+            currency=cycle.currency,
+            created_at=machine_now(),
+            subscription=plan.agreement,
+            metadata=dict(cycle.metadata),
+            payment_method_id=token_id,
+            business_at=at,
+            description=f"cycle {cycle.number} of {plan.plan_id}",
+        )
+        self._desk.references[payment.payment_id] = plan.reference
+        return self._book.add_payment(payment)
+
+    def run(self, payment: Payment, outcome: ScriptedOutcome | None) -> bool:
+        """Bring a cycle's payment to its outcome (None: paid); whether a caller must never get the answer."""
+        self.begin(payment, outcome or ScriptedSuccess())
+        return isinstance(outcome, ScriptedTimeout)
+
     def _require_chargeable(self, subscription: Subscription, order: ChargeOrder) -> None:
         """The routes have looked at everything that Xendit looks at."""
 
@@ -159,6 +185,7 @@ class XenditDesk:
 
     def __post_init__(self) -> None:
         self.bank = XenditBank(self)
+        self.plans = Plans(self)
 
     def clear(self) -> None:
         """Forget everything."""
@@ -166,6 +193,7 @@ class XenditDesk:
             part.clear()
         for more in (self.token_states, self.token_links, self.refunds, self.kept):
             more.clear()
+        self.plans.clear()
 
     def payments(self) -> list[Payment]:
         """Every payment of Xendit's, in the order of their making."""
@@ -197,7 +225,9 @@ class XenditDesk:
         found = [
             one
             for one in self.book.subscriptions.values()
-            if one.provider == PROVIDER and token_id in one.customer.methods
+            if one.provider == PROVIDER
+            and token_id in one.customer.methods
+            and one.subscription_id not in self.plans.plans
         ]
         if not found:
             raise not_found("payment token", token_id)
@@ -252,9 +282,40 @@ class XenditDesk:
             data = self.token(token_id) if word is not None and token_id is not None else {}
         if word is not None and data:
             self.tell(word, data, subject)
+        if isinstance(about, Payment) and about.is_settled:
+            self.plans.settled(about)
 
-    def tell(self, word: str, data: dict[str, Any], subject: str) -> None:
-        """Send a message, if anybody wants it. Its data stay as they were; `created` is when it is delivered."""
+    def token_is_dead(self, token_id: str) -> bool:
+        """Whether a token can no longer be charged."""
+        owner, _ = self.holder(token_id)
+        return self.token_status(owner, token_id) != "ACTIVE"
+
+    def cycle_link(self, plan: Plan, cycle: Cycle) -> tuple[Link, str]:
+        """A page on which the customer pays a failed cycle, with its address."""
+        link = Link(new_id("lnk"), "payment", plan.customer, machine_now(), plan.agreement)
+        link.amount, link.currency = cycle.amount, cycle.currency
+
+        def answered(approves: bool) -> None:
+            if approves:
+                self.plans.pay_by_link(plan, cycle)
+
+        link.on_answer = answered
+        self.book.add_link(link)
+        return link, f"{plan.base_url}/pay/{link.link_id}"
+
+    def tell(
+        self,
+        word: str,
+        data: dict[str, Any],
+        subject: str,
+        *,
+        version: str | None = None,
+        has_id: bool = True,
+    ) -> None:
+        """Send a message, if anybody wants it. Its data stay as they were; `created` is when it is delivered.
+
+        `has_id`: whether the header `webhook-id` comes with it, which is not documented for every family (sheet A6).
+        """
         settings = self.settings()
 
         def render(event: Event) -> tuple[dict[str, str], bytes]:
@@ -262,9 +323,12 @@ class XenditDesk:
                 "event": word,
                 "business_id": BUSINESS_ID,
                 "created": wire_instant(machine_now()),
+                **({} if version is None else {"api_version": version}),
                 "data": data,
             }
-            headers = {"content-type": "application/json", "webhook-id": event.event_id}
+            headers = {"content-type": "application/json"}
+            if has_id:
+                headers["webhook-id"] = event.event_id
             token = self.settings().xendit_callback_token
             if token is not None:
                 headers["x-callback-token"] = token.get_secret_value()
