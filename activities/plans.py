@@ -138,6 +138,7 @@ class PlanActivities:
             calendar=request.calendar,
             first_due_at=request.first_due_at,
             cycles_left=request.cycles_left,
+            was_unclear=request.was_unclear,
             business_at=request.business_at,
         )
 

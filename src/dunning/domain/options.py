@@ -64,6 +64,12 @@ class XenditOptions(Value):
         country: where the payments are made; needed for a link in a currency that several countries use.
         channel_code: the one channel that a link is for (`OVO`, `DANA`, ...); default: the customer chooses.
         plan_id, customer_id: Xendit's own ids, to adopt what exists there.
+        legacy_plan: make and read the plan by the contract of 2022 (`recurring_action`, return urls, no yearly
+            interval) instead of the current one, as accounts do whose webhooks are set up on the older page.
+        notification_channels: Xendit itself tells the customer about charges on these; then our own notices of
+            `created`, `succeeded` and `failed` are to be left out, for one debt has one sender.
+        payment_link_for_failed_attempt: Xendit sends a link with which the customer pays a failed cycle.
+        item_category: items are sent with the plan, in this category; without it the plan has an amount only.
     """
 
     provider: Literal["xendit"] = "xendit"
@@ -75,6 +81,9 @@ class XenditOptions(Value):
     failure_return_url: Url | None = None
     plan_id: ProviderId | None = None
     customer_id: ProviderId | None = None
+    legacy_plan: Flag = False
+    notification_channels: tuple[Literal["WHATSAPP", "EMAIL"], ...] = Field(default=(), max_length=2)
+    payment_link_for_failed_attempt: Flag = False
 
     @property
     def adopted_plan(self) -> str | None:

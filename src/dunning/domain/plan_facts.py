@@ -12,7 +12,7 @@ from typing import Any
 from dunning.domain import commanding, facts, following, lifecycle
 from dunning.domain.commands import CommandResult
 from dunning.domain.expecting import VERIFY_AFTER, has_open_window, rules_of
-from dunning.domain.plans import OVER, ForceAttempt, PlanStanding, PlanState, PlanStatus
+from dunning.domain.plans import OVER, ForceAttempt, PlanStanding, PlanState, PlanStatus, plan_reference
 from dunning.domain.state import MethodState
 from dunning.domain.step import Step
 from dunning.domain.tables import SubscriptionFact, SubscriptionStatus
@@ -33,6 +33,8 @@ def plan_read(step: Step, fact: facts.PlanRead) -> None:
         return
     if fact.is_made:
         plan = _made(step, plan, standing.plan_id, was_unclear=fact.was_unclear)
+    elif _is_the_unclear_one(step, plan, standing):
+        plan = _made(step, plan, standing.plan_id, was_unclear=True)
     if standing.plan_id == plan.plan_id:
         _note(step, plan, standing)
     elif standing.plan_id != plan.old_plan_id:
@@ -41,6 +43,15 @@ def plan_read(step: Step, fact: facts.PlanRead) -> None:
     if standing.plan_id == plan.plan_id:
         _over(step, standing)
     following.close_reading(step, is_asked=fact.is_asked)
+    if standing.status is None and not standing.cycles and not fact.is_asked:
+        _plan_hinted(step, facts.PlanHinted())
+
+
+def _is_the_unclear_one(step: Step, plan: PlanState, standing: PlanStanding) -> bool:
+    """Whether a message is about the plan that was asked for and of which no answer ever came."""
+    s = step.s
+    expected = plan_reference(s.account, s.id, s.generation, plan.number)
+    return plan.plan_id is None and plan.is_unclear and standing.reference == expected
 
 
 def _made(step: Step, plan: PlanState, plan_id: str, *, was_unclear: bool) -> PlanState:
@@ -137,6 +148,8 @@ def _plan_not_made(step: Step, fact: facts.PlanNotMade) -> None:
         is_unclear = plan.is_unclear or fact.is_unclear
         created = plan.created or step.now
         step.set(plan=plan.but(wait_until=fact.retry_at, tries=plan.tries + 1, is_unclear=is_unclear, created=created))
+        if plan.is_unclear and fact.is_unclear is False:
+            step.attend(f"a plan that was asked for is looked for: {fact.because}")
         return
     step.set(plan=plan.but(is_unclear=False, replaces=None, tries=0, wait_until=None))
     if plan.plan_id is not None:

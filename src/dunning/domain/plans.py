@@ -109,6 +109,7 @@ class PlanStanding(Value):
 
     Attributes:
         plan_id: the provider's own.
+        reference: our own name of it, where it was found.
         customer_reference: whom the provider charges; what our own charges name after a take-over.
         method_token: what it charges, where it says so.
         link, link_expires_at: where the customer completes what `requires_action` asks for.
@@ -118,6 +119,7 @@ class PlanStanding(Value):
     """
 
     plan_id: str
+    reference: str | None = None
     status: PlanStatus | None = None
     cycles: tuple[CycleStanding, ...] = ()
     is_whole: bool = True

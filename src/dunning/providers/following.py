@@ -42,6 +42,7 @@ class PlanRequest(Value):
         method_tokens: what may be charged, ranked; empty: the customer gives a method by the link.
         calendar: fixed already where a mandate came first; None where the plan is the mandate: then take `terms`.
         first_due_at: the first instant to collect at; the plan charges nothing before that day.
+        was_unclear: an earlier creation under this reference was sent and its answer never came.
         business_at: now (business time); terms hold calendar, amount, retry rule, items, urls and metadata.
     """
 
@@ -55,6 +56,7 @@ class PlanRequest(Value):
     calendar: Calendar | None = None
     first_due_at: datetime | None = None
     cycles_left: int | None = None
+    was_unclear: bool = False
     business_at: datetime
 
 
@@ -151,6 +153,7 @@ def standing_of(plan: Plan, table: DeclineTable) -> PlanStanding:
     """A plan with every try classified, as it is recorded: by the adapter's table, once. SPEC 3."""
     return PlanStanding(
         plan_id=plan.plan_id,
+        reference=plan.reference,
         status=plan.status,
         cycles=tuple(_cycle(one, table) for one in plan.cycles),
         is_whole=plan.is_whole,

@@ -40,11 +40,11 @@ from dunning.providers.base import (
 )
 from dunning.providers.http import Reply
 from dunning.providers.xendit_client import XenditClient, read, refusal, required, unpaid
+from dunning.providers.xendit_customers import customer_of
 from dunning.providers.xendit_declines import XENDIT_DECLINES
+from dunning.providers.xendit_plans import XenditPlans
 from dunning.providers.xendit_requests import (
     charge_body,
-    customer_body,
-    derived,
     options_of,
     refund_body,
     session_body,
@@ -87,7 +87,7 @@ CAPABILITIES = Capabilities(
 documented for money that moved, so that nothing follows from what it does not show."""
 
 
-class XenditProvider:
+class XenditProvider(XenditPlans):
     """One merchant account at Xendit, in one mode."""
 
     def __init__(
@@ -103,7 +103,7 @@ class XenditProvider:
         Raises:
             ValueError: a public key, or a key of the other mode (SPEC 12: never mixed).
         """
-        self._client = XenditClient(api_key, is_test=is_test, base_url=base_url, transport=transport)
+        super().__init__(XenditClient(api_key, is_test=is_test, base_url=base_url, transport=transport))
 
     @property
     def capabilities(self) -> Capabilities:
@@ -123,7 +123,7 @@ class XenditProvider:
             ProviderRefused: the request was understood and refused.
         """
         options = options_of(request)
-        customer = options.customer_id or await self._customer(request)
+        customer = options.customer_id or await customer_of(self._client, request.account, request.contacts)
         if options.channel_code is not None:
             body = token_body(request, customer, options.channel_code)
             return mandate_of_token(read(WireToken, required(await self._client.post("/v3/payment_tokens", body))))
@@ -249,22 +249,6 @@ class XenditProvider:
     async def aclose(self) -> None:
         """Close connections."""
         await self._client.aclose()
-
-    async def _customer(self, request: MandateRequest) -> str:
-        """Xendit's id of the payer: made, or found where the product's id is taken already."""
-        body = customer_body(request)
-        key = derived(request.account, *(str(value) for value in body.values()))
-        reply = await self._client.post("/customers", body, idempotency_key=key)
-        if reply.status == 409:
-            query = {"reference_id": request.contacts.id}
-            page = required(await self._client.get("/customers", query=query)).body.get("data")
-            rows = page if isinstance(page, list) else []
-            found = next((row.get("id") for row in rows if isinstance(row, dict)), None)
-        else:
-            found = required(reply).text("id")
-        if not isinstance(found, str) or not found:
-            raise ProviderUnavailable("the answer names no customer")
-        return found
 
     async def _token(self, token: str) -> WireToken:
         return read(WireToken, required(await self._client.get(f"/v3/payment_tokens/{_part(token)}")))

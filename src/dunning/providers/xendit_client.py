@@ -23,6 +23,8 @@ BUSINESS_AT_HEADER = "x-dunning-business-at"
 """Sent in test mode only: the sandbox settles scripted pending payments by the business clock."""
 PAYMENTS_VERSION = "2024-11-11"
 CUSTOMERS_VERSION = "2020-10-31"
+PLANS_VERSION = "2026-01-01"
+LEGACY_PLANS_VERSION = "2022-10-01"
 PAGE_SIZE = 50
 MAX_PAGES = 200
 _TEST_KEY = "xnd_development_"
@@ -70,6 +72,27 @@ class XenditClient:
         if business_at is not None and self._is_test:
             headers[BUSINESS_AT_HEADER] = business_at.isoformat()
         return await self._http.call("GET", path, query=query or None, headers=headers)
+
+    async def plans(
+        self,
+        method: str,
+        path: str,
+        business_at: datetime,
+        *,
+        version: str,
+        body: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+        query: Mapping[str, str] | None = None,
+    ) -> Reply:
+        """One request about plans, once. `business_at` reaches a test server only."""
+        headers = {"api-version": version}
+        if self._is_test:
+            headers[BUSINESS_AT_HEADER] = business_at.isoformat()
+        if idempotency_key is not None:
+            headers["idempotency-key"] = idempotency_key
+        return await self._http.call(
+            method, f"/recurring/plans{path}", json_body=body, query=query or None, headers=headers
+        )
 
     async def post(self, path: str, body: Mapping[str, Any], *, idempotency_key: str | None = None) -> Reply:
         """Change something, once; the key only where the contract knows it (customers, refunds)."""
@@ -173,3 +196,17 @@ def _outage(reply: Reply) -> str:
     if reply.status == 429 or code == _THROTTLED:
         return "Xendit throttles this account"
     return f"{reply.because} ({code})" if code else reply.because
+
+
+def refused_or_unsent(reply: Reply) -> None:
+    """Raise what is certain of an answer that is not good; nothing is raised where the request may have taken effect.
+
+    Raises:
+        ProviderRefused: Xendit refused it before doing anything.
+        ProviderUnavailable: it surely never reached Xendit, or was turned away.
+    """
+    code = _certain_refusal(reply)
+    if code is not None:
+        raise ProviderRefused(code, reply.text("message") or reply.because)
+    if reply.is_unsent or reply.status in (401, 403, 429):
+        raise ProviderUnavailable(_outage(reply), reply.retry_after_seconds)

@@ -161,6 +161,10 @@ _API: dict[str, DeclineClass] = {
     "INVALID_API_KEY": _M,
     "DUPLICATE_ERROR": _M,
     "IDEMPOTENCY_ERROR": _M,
+    "INVALID_PAYMENT_TOKEN_ID": _A,
+    "INELIGIBLE_CYCLE_REQUEST": _M,
+    "MAXIMUM_LIMIT_REACHED": _M,
+    "UNPROCESSABLE_ENTITY_ERROR": _M,
     "UNSUPPORTED_AMOUNT": _M,  # ours: an amount that the currency has no unit for is not sent
     "MAXIMUM_KEYS_REACHED": _M,  # ours: more metadata than is taken
 }
@@ -174,7 +178,7 @@ _SOURCES: tuple[tuple[dict[str, DeclineClass], str, str], ...] = (
     (_ADVICE, ADVICE, "Xendit, merchant advice codes; sheet A7"),
     (_NETWORK, NETWORK, "Xendit, card network declines; sheet A7"),
     (_STATUSES, STATUS, "Xendit, payment statuses; sheet A2.4"),
-    (_API, API, "Xendit, API errors; sheet A1, A2.4"),
+    (_API, API, "Xendit, API errors; sheet A1, A2.2 to A2.4"),
 )
 
 XENDIT_DECLINES = DeclineTable(

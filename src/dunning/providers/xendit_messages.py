@@ -15,6 +15,8 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from dunning.providers.base import MandateStatus, MessageKind, ProviderMessage, WebhookRefused
+from dunning.providers.following import Plan, PlanMessage
+from dunning.providers.xendit_plan_wire import LEGACY_PREFIX, OUR_PLAN
 from dunning.providers.xendit_wire import (
     SUBSCRIPTION,
     Pairs,
@@ -41,6 +43,7 @@ class Envelope(Wire):
 
     event: str = Field(min_length=1, max_length=200)
     created: datetime | None = None
+    api_version: str | None = None
     data: Pairs = Field(default_factory=dict)
 
 
@@ -82,6 +85,10 @@ def _id(headers: Mapping[str, str], envelope: Envelope) -> str:
     data = envelope.data
     identity = next((text for name in _IDENTITIES if (text := text_in(data, name))), "")
     states = ":".join(str(data[name]) for name in _STATES if data.get(name) is not None)
+    details = data.get("attempt_details")
+    last = details[-1] if isinstance(details, list) and details else None
+    if isinstance(last, dict) and last.get("action_number") is not None:
+        states += f":{last['action_number']}"
     made = f"{envelope.event}:{identity}:{states}"
     if not identity or not _ID.fullmatch(made):
         raise ValueError("nothing identifies the message")
@@ -95,6 +102,8 @@ def _read(envelope: Envelope, message_id: str, now: datetime) -> ProviderMessage
         "occurred_at": aware(envelope.created, now),
     }
     family = envelope.event.partition(".")[0]
+    if family == "recurring":
+        return _plan_message(envelope, common)
     if family in ("payment", "payment_request"):
         return _payment_message(envelope, common)
     if family == "payment_session":
@@ -104,10 +113,33 @@ def _read(envelope: Envelope, message_id: str, now: datetime) -> ProviderMessage
     return ProviderMessage(kind=MessageKind.OTHER, reference=text_in(envelope.data, "id"), **common)
 
 
+def _plan_message(envelope: Envelope, common: dict[str, Any]) -> ProviderMessage:
+    """Which plan there is something to read of. Only the current contract's messages name their version.
+
+    A message about the plan itself also tells its id, which is all that is known where a creation stayed unanswered.
+    """
+    data, prefix = envelope.data, "" if envelope.api_version else LEGACY_PREFIX
+    is_plan = envelope.event.startswith("recurring.plan.")
+    named = text_in(data, "id" if is_plan else "plan_id")
+    if named is None:
+        return ProviderMessage(kind=MessageKind.OTHER, reference=text_in(data, "id"), **common)
+    plan_id = f"{prefix}{named}"
+    metadata = data.get("metadata")
+    ours = text_in(data, "reference_id")
+    return PlanMessage(
+        reference=plan_id,
+        subscription=text_in(metadata, SUBSCRIPTION) if isinstance(metadata, dict) else None,
+        plan=Plan(plan_id=plan_id, reference=ours, is_whole=False) if is_plan else None,
+        **common,
+    )
+
+
 def _payment_message(envelope: Envelope, common: dict[str, Any]) -> ProviderMessage:
     wire = WirePayment.model_validate(envelope.data)
+    # A plan's payment comes a second time as its cycle: money is counted from one stream only (sheet A6).
+    is_of_plan = bool(wire.reference_id and OUR_PLAN.fullmatch(wire.reference_id))
     return ProviderMessage(
-        kind=MessageKind.PAYMENT,
+        kind=MessageKind.OTHER if is_of_plan else MessageKind.PAYMENT,
         subscription=text_in(wire.metadata, SUBSCRIPTION),
         reference=wire.payment_token_id or wire.customer_id,
         payment=payment_of(wire, otherwise=common["occurred_at"]),

@@ -10,6 +10,7 @@ from typing import Any
 from dunning.domain.limits import LIMITS, OWN_METADATA
 from dunning.domain.money import to_major
 from dunning.domain.options import XenditOptions
+from dunning.domain.terms import Contacts
 from dunning.providers.base import ChargeRequest, MandateRequest, ProviderRefused, RefundRequest
 from dunning.providers.xendit_wire import KEY, SUBSCRIPTION, WireToken
 
@@ -63,9 +64,8 @@ def charge_body(request: ChargeRequest, token: WireToken) -> dict[str, Any]:
     return body
 
 
-def customer_body(request: MandateRequest) -> dict[str, Any]:
+def customer_body(contacts: Contacts) -> dict[str, Any]:
     """`POST /customers`: the payer, under the id that the product knows them by."""
-    contacts = request.contacts
     body: dict[str, Any] = {
         "reference_id": contacts.id,
         "type": "INDIVIDUAL",
@@ -180,7 +180,12 @@ def _reference(request: MandateRequest) -> str:
 
 def _mandate_metadata(request: MandateRequest) -> dict[str, str]:
     ours: dict[str, str | int | bool] = {SUBSCRIPTION: request.subscription, ACCOUNT: request.account}
-    return _texts({**_plain(request.terms.metadata), **ours})
+    return own_texts(request.terms.metadata, ours)
+
+
+def own_texts(metadata: Mapping[str, str | int | bool], ours: Mapping[str, str | int | bool]) -> dict[str, str]:
+    """The merchant's pairs and ours as Xendit takes them: ours win, and none of theirs passes for one of ours."""
+    return _texts({**_plain(metadata), **ours})
 
 
 def _plain(metadata: Mapping[str, str | int | bool]) -> dict[str, str | int | bool]:
