@@ -243,8 +243,16 @@ def _pausing_at(state: State) -> datetime | None:
         return None
     if state.calendar is None or not state.calendar.has_cycle(state.next_number):
         return None
+    if is_after_pause(state, state.pause_until):
+        return None
     before = state.calendar.due_if_any(state.next_number - 1)
     return max(before, state.latest) if before is not None else state.latest
+
+
+def is_after_pause(state: State, until: datetime | None) -> bool:
+    """Whether the next cycle is due when a pause to `until` is over: it is collected as ever."""
+    due = state.calendar.due_if_any(state.next_number) if state.calendar is not None else None
+    return until is not None and due is not None and due >= until
 
 
 def _may_replace(state: State) -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 from dunning.domain import following
-from dunning.domain.commands import Command, Defer, RetryNow, SetPolicy, SkipCycle, UpdatePaymentMethod
-from dunning.domain.expecting import is_following, rules_of, unpaid_cycle, way_of
+from dunning.domain.commands import Command, Defer, Pause, RetryNow, SetPolicy, SkipCycle, UpdatePaymentMethod
+from dunning.domain.expecting import is_after_pause, is_following, rules_of, unpaid_cycle, way_of
 from dunning.domain.plan_rules import Means
 from dunning.domain.plans import (
     CancelCycle,
@@ -49,7 +49,9 @@ def change_for(state: State, command: Command) -> PlanChange | None:
         return ReplaceMethod(token=command.token)
     if isinstance(command, Defer) and due is not None:
         return MoveNext(to=due + timedelta(days=command.days), days=command.days)
-    if isinstance(command, SkipCycle) or command.name == "pause":
+    if isinstance(command, Pause) and is_after_pause(state, command.until):
+        return None
+    if isinstance(command, SkipCycle | Pause):
         return CancelCycle(due_at=due) if due is not None else None
     if isinstance(command, SetPolicy):
         return ChangeTerms(terms=changed_terms(state, command))

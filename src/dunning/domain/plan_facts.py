@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from dunning.domain import commanding, facts, following, lifecycle
-from dunning.domain.commands import CommandResult
+from dunning.domain.commands import CommandResult, SkipCycle
 from dunning.domain.expecting import VERIFY_AFTER, has_open_window, rules_of
-from dunning.domain.plans import OVER, ForceAttempt, PlanStanding, PlanState, PlanStatus, plan_reference
+from dunning.domain.plans import OVER, CancelCycle, ForceAttempt, PlanStanding, PlanState, PlanStatus, plan_reference
 from dunning.domain.state import MethodState
 from dunning.domain.step import Step
 from dunning.domain.tables import SubscriptionFact, SubscriptionStatus
@@ -201,8 +201,12 @@ def _plan_changed(step: Step, fact: facts.PlanChanged) -> None:
     plan = step.s.plan
     if plan is None:
         return
+    wanted = plan.change.change if plan.change is not None else None
+    due = wanted.due_at if isinstance(wanted, CancelCycle) else _next_due(step)
     if fact.standing is not None:
         following.take_cycles(step, fact.standing)
+    # The standing that was read back may show the cycle as canceled: it is left out once.
+    is_left_out = fact.is_done and due is not None and due != _next_due(step)
     plan = step.s.plan or plan
     pending = plan.change
     if not fact.is_done and fact.retry_at is not None:
@@ -211,12 +215,14 @@ def _plan_changed(step: Step, fact: facts.PlanChanged) -> None:
         return
     step.set(plan=plan.but(change=None, wait_until=None))
     if pending is None:
-        _leave_out(step, fact)
-    elif fact.is_done and isinstance(pending.change, ForceAttempt):
+        _leave_out(step, fact, is_done=is_left_out)
+    elif fact.is_done and (
+        isinstance(pending.change, ForceAttempt) or (is_left_out and isinstance(pending.command, SkipCycle))
+    ):
         step.answer(CommandResult(command_id=pending.command.command_id, status="done"))  # the standing told the rest
     elif fact.is_done:
         commanding.carry_out(step, pending.command)
-        if pending.command.name == "pause":
+        if pending.command.name == "pause" and not is_left_out:
             lifecycle.skip_cycle(step, "paused")
     else:
         because = f"the provider refused: {fact.because}"
@@ -224,11 +230,15 @@ def _plan_changed(step: Step, fact: facts.PlanChanged) -> None:
     following.close_reading(step, is_asked=False)
 
 
-def _leave_out(step: Step, fact: facts.PlanChanged) -> None:
-    """The next cycle of a paused subscription."""
+def _next_due(step: Step) -> datetime | None:
+    return step.s.calendar.due_if_any(step.s.next_number) if step.s.calendar is not None else None
+
+
+def _leave_out(step: Step, fact: facts.PlanChanged, *, is_done: bool) -> None:
+    """The next cycle of a paused subscription; `is_done`: the standing has shown it as canceled already."""
     if not fact.is_done:
         step.attend(f"the provider would not leave a cycle out during the pause: {fact.because}")
-    if step.s.status is _S.PAUSED:
+    if step.s.status is _S.PAUSED and not is_done:
         lifecycle.skip_cycle(step, "paused")
 
 
