@@ -25,6 +25,7 @@ from dunning.domain.terms import (
     Role,
     Subscription,
 )
+from dunning.domain.xendit_rules import plan_faults
 
 
 class Given(NamedTuple):
@@ -250,6 +251,21 @@ def _the_provider_can_space_the_retries(given: Given) -> Iterator[BrokenRule]:
         yield BrokenRule("retry", f"{rule}; collection engine keeps any ladder", list(days))
     if len(days) > most:
         yield BrokenRule("retry", f"must be at most {most} for {provider}; collection engine keeps more", len(days))
+
+
+@_reads(
+    "provider",
+    "collection",
+    "provider_options",
+    "payment_methods",
+    "currency",
+    "schedule",
+    "retry",
+    "immediate_action",
+    "notifications",
+)
+def _xendit_can_run_the_plan(given: Given) -> Iterator[BrokenRule]:
+    yield from plan_faults(given.subscription)
 
 
 @_reads("provider", "provider_options", "payment_methods", "customer.email")
