@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test check test-ui bench format
+.PHONY: help setup demo dev test check test-ui test-node bench format
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -36,6 +36,15 @@ check: setup ## lint, format, types, imports
 
 test-ui: setup ## browser tests (needs Chromium)
 	$(BIN)/python -m pytest -m browser $(ARGS)
+
+test-node: setup ## Xendit's last SDK with recurring plans against the sandbox (needs node and npm)
+	@if command -v node >/dev/null && command -v npm >/dev/null; then \
+	  mkdir -p $(VENV)/node && cp tests/node/package.json tests/node/package-lock.json $(VENV)/node/ && \
+	  npm ci --prefix $(VENV)/node --ignore-scripts --no-audit --no-fund --loglevel=error && \
+	  $(BIN)/python -m pytest tests/sandbox/test_xendit_node.py -rs $(ARGS); \
+	else \
+	  echo "NOT RUN: make test-node (node or npm is not on this machine; the recorded requests are compared by make test)"; \
+	fi
 
 bench: setup ## the figures, as ratios within one run; fails below a floor
 	$(BIN)/python -m benchmarks $(ARGS)

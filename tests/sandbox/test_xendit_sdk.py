@@ -21,6 +21,7 @@ from starlette.routing import Route
 from dunning.domain.terms import Subscription
 from dunning.providers.base import RefundRequest
 from dunning.providers.xendit import XenditProvider
+from dunning.providers.xendit_customers import customer_of
 from dunning.sandbox import SandboxServer
 from dunning.sandbox.book import Customer, machine_now
 from dunning.sandbox.serving import serving
@@ -106,7 +107,8 @@ async def test_our_adapter_asks_what_the_sdk_asks_for_the_same_job() -> None:
         )
         await provider.find_payment(asking("pm_1", key="at_1"))
         await provider.refund(RefundRequest(payment_id="pr-1", key="rf_1", amount=400, currency="IDR"))
-        await provider._customer(mandate_request(given))
+        asked = mandate_request(given)
+        await customer_of(provider._client, asked.account, asked.contacts)
         await provider.aclose()
         ours = list(seen)
         seen.clear()

@@ -62,8 +62,12 @@ class Asked:
 
 
 def contract_of(request: Request) -> str:
-    """The contract that a request is for; raises `API_VALIDATION_ERROR` where it names none."""
-    found = request.headers.get("api-version", "")
+    """The contract that a request is for: the older one where it names none, as its official SDK does.
+
+    Raises:
+        XenditError: `API_VALIDATION_ERROR` for any other version.
+    """
+    found = request.headers.get("api-version") or LEGACY
     if found not in (CURRENT, LEGACY):
         raise invalid(f"header api-version must be {CURRENT} or {LEGACY}")
     return found

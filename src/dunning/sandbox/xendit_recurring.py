@@ -24,6 +24,7 @@ router = APIRouter(prefix="/recurring", dependencies=[Depends(require_key), Depe
 
 
 @router.post("/plans")
+@router.post("/plans/")
 async def create(sandbox: Here, request: Request) -> Response:
     """`POST /recurring/plans`: it is active a moment later, or waits for the customer to link a method.
 
@@ -77,6 +78,7 @@ async def deactivate(sandbox: Here, plan_id: str, request: Request) -> dict[str,
 
 
 @router.post("/schedules")
+@router.post("/schedules/")
 async def create_schedule(sandbox: Here, request: Request) -> dict[str, Any]:
     """Legacy `POST /recurring/schedules`: a calendar of its own, to be named by plans."""
     found = read_calendar(await fields_of(request), is_legacy=True)
