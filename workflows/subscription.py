@@ -191,6 +191,7 @@ class SubscriptionWorkflow(PlanSteps):
             reference=self._s.reference or "",
             metadata={**self._s.terms.metadata, **obligation.metadata},
             business_at=self._now(),
+            recurs_every_days=self._s.terms.schedule.shortest_period_days if obligation.is_cycle else None,
             is_method_attached=attempt.method == self._s.attached,
             carry=carry,
             known_payments=self._known_payments(),

@@ -301,6 +301,7 @@ def _charge_request(request: ChargeInput) -> ChargeRequest:
         business_at=request.business_at,
         subscription=request.subscription,
         obligation=request.obligation,
+        recurs_every_days=request.recurs_every_days,
         metadata=request.metadata,
     )
 

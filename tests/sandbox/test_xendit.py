@@ -67,6 +67,16 @@ async def shop() -> AsyncIterator[Shop]:
         yield Shop(sandbox, http)
 
 
+async def test_a_recurring_card_payment_tells_how_often_and_until_when(shop: Shop) -> None:
+    await shop.agree("SUCCEEDED")
+    told = {"recurring_expiry": "2099-12-31", "recurring_frequency": 28}
+    bare = await shop.charge("r-1", channel_properties={"card_on_file_type": "RECURRING"})
+    assert (bare.status_code, bare.json()["error_code"]) == (400, "API_VALIDATION_ERROR")
+    whole = {"card_on_file_type": "RECURRING", "recurring_configuration": told}
+    assert (await shop.charge("r-1", channel_properties=whole)).status_code == 201
+    assert len(await shop.book()) == 1
+
+
 async def test_a_payment_is_made_in_the_answer_and_shows_the_published_fields(shop: Shop) -> None:
     await shop.agree("SUCCEEDED")
     answer = await shop.charge(description="Pro plan", metadata={"plan": "pro"})

@@ -20,6 +20,8 @@ _ON_FORMS = {
 }
 """Which periods each form of `on` divides."""
 
+_SHORTEST = {Interval.DAY: 1, Interval.WEEK: 7, Interval.MONTH: 28, Interval.YEAR: 365}
+
 
 class Schedule(Value):
     """When cycles are due.
@@ -41,6 +43,11 @@ class Schedule(Value):
     total_cycles: _Count | None = None
     trial_ends_at: Instant | None = None
     commitment_cycles: _Count | None = None
+
+    @property
+    def shortest_period_days(self) -> int:
+        """Days between two cycles, at least."""
+        return 1 if self.on is not None else _SHORTEST[self.interval] * self.interval_count
 
     @model_validator(mode="before")
     @classmethod

@@ -10,8 +10,6 @@ from dunning.domain.options import XenditOptions
 from dunning.domain.terms import Collection, ImmediateAction, Occasion, Subscription
 
 LEGACY_CURRENCIES = ("IDR", "PHP", "THB", "VND")
-SHORTEST = {Interval.DAY: 1, Interval.WEEK: 7, Interval.MONTH: 28, Interval.YEAR: 365}
-"""Days of the shortest period."""
 _OWN = (Occasion.CREATED, Occasion.SUCCEEDED, Occasion.FAILED)
 _OTHER = "collection engine does it"
 
@@ -29,8 +27,7 @@ def plan_faults(subscription: Subscription) -> Iterator[BrokenRule]:
 
 def _retry_faults(subscription: Subscription) -> Iterator[BrokenRule]:
     """Nobody documents what happens when a cycle is still being retried as the next one falls due."""
-    days, schedule = subscription.retry.days, subscription.schedule
-    length = SHORTEST[schedule.interval] * schedule.interval_count
+    days, length = subscription.retry.days, subscription.schedule.shortest_period_days
     if days and days[-1] + 1 >= length:
         rule = f"must end two days before the next cycle (a period has {length} days): Xendit cuts nothing off"
         yield BrokenRule("retry", f"{rule}; collection engine leaves such retries out", list(days))

@@ -59,6 +59,9 @@ class ChargeInput(Value):
     reference: str = Field(description="the provider's id of the mandate or subscription")
     metadata: dict[str, str | int | bool] = Field(default_factory=dict)
     business_at: datetime
+    recurs_every_days: int | None = Field(
+        default=None, description="days between two cycles, at least; None: it is no cycle"
+    )
     is_method_attached: bool = Field(default=True, description="the provider has this method as the current one")
     known_payments: tuple[str, ...] = Field(
         default=(), description="the provider's ids of payments without our key that are matched already"

@@ -102,6 +102,9 @@ class ChargeRequest(Value):
     business_at: datetime
     subscription: str
     obligation: str
+    recurs_every_days: int | None = Field(
+        default=None, description="days between two cycles, at least; None: it is no cycle"
+    )
     metadata: Mapping[str, str | int | bool] = Field(default_factory=dict)
 
 

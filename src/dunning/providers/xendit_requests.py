@@ -19,8 +19,10 @@ MAX_METADATA = 50
 MAX_DESCRIPTION = 1000
 MAX_NAME = 50
 MAX_EMAIL = 50
-UNSCHEDULED = "MERCHANT_UNSCHEDULED"
-"""The same on every attempt: nothing is varied to look different to risk systems (SPEC 7)."""
+UNSCHEDULED, RECURRING = "MERCHANT_UNSCHEDULED", "RECURRING"
+NO_END = "2099-12-31"
+"""Card networks want to know how often a card on file is charged, and until when. All attempts of one obligation say
+the same: nothing is varied to look different to risk systems (SPEC 7)."""
 REASON = "REQUESTED_BY_CUSTOMER"
 
 _LIMITS = LIMITS["xendit"]
@@ -60,8 +62,17 @@ def charge_body(request: ChargeRequest, token: WireToken) -> dict[str, Any]:
     if token.channel_code:
         body["channel_code"] = token.channel_code
     if token.is_card:
-        body["channel_properties"] = {"skip_three_ds": True, "card_on_file_type": UNSCHEDULED}
+        body["channel_properties"] = {"skip_three_ds": True, **_card_on_file(request.recurs_every_days)}
     return body
+
+
+def _card_on_file(every_days: int | None) -> dict[str, Any]:
+    if every_days is None:
+        return {"card_on_file_type": UNSCHEDULED}
+    return {
+        "card_on_file_type": RECURRING,
+        "recurring_configuration": {"recurring_expiry": NO_END, "recurring_frequency": every_days},
+    }
 
 
 def customer_body(contacts: Contacts) -> dict[str, Any]:

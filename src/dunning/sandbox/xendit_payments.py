@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -141,8 +142,25 @@ def _order_of(desk: XenditDesk, fields: dict[str, Any]) -> tuple[XenditOrder, Su
         raise invalid("channel_code is not the token's")
     if fields.get("channel_properties") and channel_of(method) != "CARDS":
         raise invalid("these channel_properties are for cards")
+    _mind_card_on_file(fields.get("channel_properties") or {})
     order = XenditOrder(amount, currency, metadata, method, reference, country, fields.get("description"))
     return order, owner
+
+
+def _mind_card_on_file(properties: dict[str, Any]) -> None:
+    """A recurring charge tells how often and until when; raises `API_VALIDATION_ERROR`."""
+    kind = properties.get("card_on_file_type")
+    if kind not in (None, "RECURRING", "MERCHANT_UNSCHEDULED", "CUSTOMER_UNSCHEDULED"):
+        raise invalid("channel_properties.card_on_file_type is not known")
+    if kind != "RECURRING":
+        return
+    told = properties.get("recurring_configuration")
+    expiry = told.get("recurring_expiry") if isinstance(told, dict) else None
+    frequency = told.get("recurring_frequency") if isinstance(told, dict) else None
+    if not isinstance(expiry, str) or not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", expiry):
+        raise invalid("recurring_configuration.recurring_expiry must be a date")
+    if not isinstance(frequency, int) or frequency < 1:
+        raise invalid("recurring_configuration.recurring_frequency must be days, 1 or more")
 
 
 def _followed(sandbox: Sandbox, request: Request, payment_id: str) -> Payment:

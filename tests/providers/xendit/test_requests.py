@@ -96,6 +96,17 @@ async def test_a_charge_of_a_card_is_this_request_and_no_other() -> None:
     assert "idempotency-key" not in sent
 
 
+async def test_a_cycle_of_a_card_is_recurring_with_its_period_on_every_attempt() -> None:
+    async with recording(**answers()) as (provider, xendit):
+        for attempt in (0, 1):
+            asked = order("pt-1", key=f"at_{attempt}", method_token="pt-1", recurs_every_days=28, retry_attempt=attempt)
+            await provider.charge(asked)
+    said = [body["channel_properties"] for method, _, body in xendit.asked if method == "POST"]
+    recurring = {"recurring_expiry": "2099-12-31", "recurring_frequency": 28}
+    wanted = {"skip_three_ds": True, "card_on_file_type": "RECURRING", "recurring_configuration": recurring}
+    assert said == [wanted, wanted]
+
+
 async def test_what_is_not_a_card_carries_nothing_of_cards() -> None:
     async with recording(**answers(**{"GET__v3_at_payment_tokens_at_pt-1": WALLET})) as (provider, xendit):
         await provider.charge(order("pt-1", key=KEY_OF_ATTEMPT, method_token="pt-1", currency="PHP", amount=2550))
