@@ -8,7 +8,16 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
 
-from dunning.sandbox.book import Link, MetadataValue, PaymentMethod, Subscription, machine_now, new_id, read_instant
+from dunning.sandbox.book import (
+    Customer,
+    Link,
+    MetadataValue,
+    PaymentMethod,
+    Subscription,
+    machine_now,
+    new_id,
+    read_instant,
+)
 from dunning.sandbox.dodo_shared import BUSINESS_AT_HEADER
 from dunning.sandbox.here import Here
 from dunning.sandbox.state import Sandbox
@@ -135,21 +144,7 @@ def _new_plan(sandbox: Sandbox, request: Request, asked: Asked, contract: str) -
     tokens = asked.tokens or []
     owner = _require_tokens(desk, tokens, asked.currency, customer.customer_id)
     plan_id = xendit_id("repl").replace("repl-", "repl-" if contract == LEGACY else "repl_", 1)
-    metadata = asked.metadata or {}
-    ours = metadata.get("subscription")
-    agreement = Subscription(
-        subscription_id=plan_id,
-        customer=customer,
-        currency=asked.currency,
-        status="active",
-        created_at=machine_now(),
-        script_name=ours if isinstance(ours, str) else owner.script_name if owner else plan_id,
-        metadata=metadata,
-        payment_method_id=tokens[0] if tokens else None,
-        billing={"country": owner.billing.get("country") if owner else None},
-        provider=PROVIDER,
-        description=asked.fields.get("description"),
-    )
+    agreement = _agreement(plan_id, customer, asked, tokens, owner)
     sandbox.book.add_subscription(agreement)
     base = sandbox.settings.public_url or f"{request.url.scheme}://{request.url.netloc}"
     calendar = asked.calendar
@@ -170,12 +165,33 @@ def _new_plan(sandbox: Sandbox, request: Request, asked: Asked, contract: str) -
         channels=asked.channels or {},
         has_payment_links=bool(asked.has_payment_links),
         fields=asked.fields,
-        metadata=metadata,
+        metadata=asked.metadata or {},
         base_url=base.rstrip("/"),
         told=now,
     )
     desk.plans.plans[plan_id] = plan
     return plan
+
+
+def _agreement(
+    plan_id: str, customer: Customer, asked: Asked, tokens: list[str], owner: Subscription | None
+) -> Subscription:
+    """The plan's entry in the books that all providers of the sandbox share."""
+    metadata = asked.metadata or {}
+    ours = metadata.get("subscription")
+    return Subscription(
+        subscription_id=plan_id,
+        customer=customer,
+        currency=asked.currency or "",
+        status="active",
+        created_at=machine_now(),
+        script_name=ours if isinstance(ours, str) else owner.script_name if owner else plan_id,
+        metadata=metadata,
+        payment_method_id=tokens[0] if tokens else None,
+        billing={"country": owner.billing.get("country") if owner else None},
+        provider=PROVIDER,
+        description=asked.fields.get("description"),
+    )
 
 
 def _require_tokens(desk: XenditDesk, tokens: list[str], currency: str, customer: str | None) -> Subscription | None:
