@@ -4,28 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
+from dunning.cli.orlist import OrList
 from dunning.cli.output import print_json, say, table
 from dunning.cli.session import AccountOption, JsonOption, SubscriptionArgument, session
 from dunning.domain.terms import Occasion
 from dunning.ledger.models import StoredNotice
 from dunning.notices import gallery
 from dunning.notices.texts import locales
-
-
-class OrList(TyperGroup):
-    """`notices ID` is `notices list ID`; a subscription that is called like a command is listed by the long form."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put `list` before what is no command."""
-        if args and args[0] not in self.commands and args[0] != "--help":
-            args = ["list", *args]
-        return super().parse_args(ctx, args)
-
 
 notices = typer.Typer(cls=OrList, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 

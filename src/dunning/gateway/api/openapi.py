@@ -13,6 +13,7 @@ from pydantic.json_schema import models_json_schema
 from dunning.domain.fields import Identifier
 from dunning.domain.terms import Subscription
 from dunning.gateway.api import examples
+from dunning.gateway.api.events import RedeliveryBody
 from dunning.gateway.api.previews import PreviewOptions
 from dunning.gateway.api.problems import KINDS, MEDIA_TYPE, Problem
 from dunning.gateway.api.steering import COMMANDS, body_model, needs_body
@@ -62,6 +63,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
 TAGS = {
     "Subscriptions": "Create, read and list what is to be collected.",
     "Records": "What happened: attempts, notices to the customer, events for your backend.",
+    "Events": "What your endpoint receives, what it missed, and a trial.",
     "Commands": "Steer a subscription. Each is done once for its `command_id`.",
     "Preview": "See the future without starting anything.",
     "Health": "For load balancers; without a key.",
@@ -74,6 +76,8 @@ def _tag(path: str) -> str:
         return "Health"
     if last in COMMANDS or "/commands/" in path:
         return "Commands"
+    if path.startswith("/v1/event"):
+        return "Events"
     if last in ("attempts", "notices", "events"):
         return "Records"
     return "Preview" if last == "previews" else "Subscriptions"
@@ -87,6 +91,7 @@ def _add_bodies(described: dict[str, Any]) -> None:
     models: dict[str, type[BaseModel]] = {
         "create": NewSubscription,
         "preview": PreviewBody,
+        "redeliver": RedeliveryBody,
         **{name: body_model(name) for name in COMMANDS},
     }
     _, whole = models_json_schema([(model, "validation") for model in models.values()], ref_template=_REF + "{model}")
@@ -100,6 +105,7 @@ def _add_bodies(described: dict[str, Any]) -> None:
     paths = described["paths"]
     _body(paths["/v1/subscriptions"]["post"], NewSubscription.__name__, {"dodo": examples.SUBSCRIPTION})
     _body(paths["/v1/previews"]["post"], PreviewBody.__name__, {"declined once": examples.PREVIEW})
+    _body(paths["/v1/events/redeliver"]["post"], RedeliveryBody.__name__, {"given up": examples.REDELIVERY})
     for name in COMMANDS:
         operation = paths[f"/v1/subscriptions/{{subscription_id}}/{name}"]["post"]
         _body(operation, models[name].__name__, {name: examples.COMMANDS[name]}, is_required=needs_body(name))
@@ -165,11 +171,13 @@ def _kinds_of(path: str, operation: dict[str, Any]) -> list[str]:
         kinds += _WITH_BODY
     elif operation.get("parameters"):
         kinds.append("invalid-input")
-    if "{subscription_id}" in path:
+    if "{subscription_id}" in path or "{event_id}" in path:
         kinds.append("not-found")
     last = path.rpartition("/")[2]
     if last in COMMANDS:
         kinds += ["refused", "conflict", "no-answer"]
+    elif path == "/v1/events/test":
+        kinds.append("conflict")
     elif "requestBody" in operation and last == "subscriptions":
         kinds += ["conflict", "key-reused"]
     return kinds
