@@ -102,7 +102,7 @@ def redeliver(
 
 
 @events.command("test")
-def test(*, account: AccountOption = None, as_data: JsonOption = False) -> None:
+def try_endpoint(*, account: AccountOption = None, as_data: JsonOption = False) -> None:
     """Send a signed test event to the backend now and show what it answers; exit code 1 when it is not taken."""
 
     async def work() -> tuple[str, Delivered]:
@@ -144,7 +144,7 @@ def _instant(text: str) -> datetime:
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
-        found = datetime.min
-    if found.tzinfo is None:
+        found = None
+    if found is None or found.tzinfo is None:
         raise InvalidInput([Fault("--since", "must be an instant with an offset, as 2026-03-05T00:00:00Z", text)])
     return found

@@ -1,10 +1,15 @@
-"""One subscription of the portfolio, lived on the real server and foretold by `preview`."""
+"""One subscription of the portfolio, lived on the real server and foretold by `preview`.
+
+It is ordered, and steered, at the example backend's own pages, as its customers and its desk would do it; the backend
+speaks to the engine over HTTP, and hears of everything by signed events. Only the clock is moved from behind.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 
@@ -21,6 +26,9 @@ from dunning.providers.dodo_declines import DODO_DECLINES
 from dunning.sandbox.customers import register
 from dunning.testclock import PATIENCE, TestClock
 
+EVENTS_SECONDS = 30.0
+LOOK_EVERY = 0.1
+
 
 class Lived(Value):
     """What a subscription went through, from the ledger and the provider's charge book."""
@@ -33,6 +41,25 @@ class Lived(Value):
     charges: tuple[dict[str, Any], ...]
     state: State
     steps: int
+    entitlement: Entitlement
+
+
+class Entitlement(Value):
+    """Whether the customer may use the product at the end: as the engine answers, and as the backend's list has it."""
+
+    at: datetime
+    engine: bool
+    backend: bool
+    events_sent: int
+    events_received: int
+
+
+class Places(NamedTuple):
+    """Where a life takes place: the provider, the product backend, and the engine's HTTP API with the backend's key."""
+
+    sandbox: httpx.AsyncClient
+    shop: httpx.AsyncClient
+    api: httpx.AsyncClient
 
 
 def known_class(code: str) -> Classified:
@@ -59,7 +86,8 @@ class Living:
     def __init__(
         self,
         dunning: DunningClient,
-        sandbox: httpx.AsyncClient,
+        places: Places,
+        document: Mapping[str, Any],
         subscription: Subscription,
         script: Script,
         *,
@@ -69,20 +97,21 @@ class Living:
         patience: float = PATIENCE,
     ) -> None:
         self._dunning = dunning
-        self._sandbox = sandbox
+        self._places, self._sandbox = places, places.sandbox
+        self._document = document
         self._given = subscription
         self._script = script
         self._now = now
         self._cycles = cycles
         self._on_step = on_step
         account = subscription.merchant_account
-        self._clock = TestClock(dunning, account, subscription.id, sandbox=sandbox, patience=patience)
+        self._clock = TestClock(dunning, account, subscription.id, sandbox=places.sandbox, patience=patience)
         self._steps = 0
 
     async def live(self) -> Lived:
-        """Register the customer at the provider, start, move to the end, and collect what happened."""
+        """Register the customer at the provider, order, move to the end, and collect what happened."""
         await register(self._sandbox, self._given, self._script)
-        await self._dunning.start(self._given, now=self._now, is_test_clock=True)
+        await self._order()
         todo = sorted(
             ((a.instant(self._now), n, a) for n, a in enumerate(self._script.do, start=1)), key=lambda x: x[:2]
         )
@@ -99,6 +128,11 @@ class Living:
                 return await self._collect(state)
             await self._clock.move_to(decision.at)
 
+    async def _order(self) -> None:
+        answer = await self._places.shop.post("/orders", params={"test_clock": "true"}, json=self._document)
+        if answer.status_code != 201:
+            raise RuntimeError(f"the shop did not order {self._given.id}: {answer.status_code} {answer.text}")
+
     def _is_far_enough(self, state: State, decision: Decision) -> bool:
         if decision.do is Do.FINISH:
             return True
@@ -113,7 +147,30 @@ class Living:
         command = action.command(number, at)
         # Command ids are unique in the account; the script's own are unique in the subscription only.
         command = command.but(command_id=f"{self._given.id}.{command.command_id}"[:64])
-        await self._dunning.command(self._given.merchant_account, self._given.id, command)
+        body = command.model_dump(mode="json", exclude={"name"}, exclude_none=True)
+        answer = await self._places.shop.post(f"/orders/{self._given.id}/{command.name}", json=body)
+        if answer.status_code not in (200, 409):
+            raise RuntimeError(f"the shop's {command.name} went wrong: {answer.status_code} {answer.text}")
+
+    async def _entitlement(self) -> Entitlement:
+        """Both sides' word, once the backend has every event there is, or has had half a minute for it."""
+        own, (_, shop, api) = self._given.id, self._places
+        sent = len(await self._dunning.ledger.events_of(self._given.merchant_account, own))
+        received = 0
+        for _ in range(int(EVENTS_SECONDS / LOOK_EVERY)):
+            received = len((await shop.get(f"/received/{own}")).raise_for_status().json())
+            if received >= sent:
+                break
+            await asyncio.sleep(LOOK_EVERY)
+        shown = (await api.get(f"/v1/subscriptions/{own}")).raise_for_status().json()
+        kept = (await shop.get(f"/access/{own}", params={"at": shown["business_now"]})).raise_for_status().json()
+        return Entitlement(
+            at=datetime.fromisoformat(shown["business_now"]),
+            engine=shown["access"]["granted"],
+            backend=kept["granted"],
+            events_sent=sent,
+            events_received=received,
+        )
 
     async def _collect(self, state: State) -> Lived:
         ledger, account, own = self._dunning.ledger, self._given.merchant_account, self._given.id
@@ -127,4 +184,5 @@ class Living:
             charges=tuple(book),
             state=state,
             steps=self._steps,
+            entitlement=await self._entitlement(),
         )
