@@ -19,7 +19,8 @@ pytestmark = pytest.mark.server
 
 
 def event(number: int) -> EventDraft:
-    return EventDraft(type=EventType.CYCLE_CREATED, at=AT, data={"n": number})
+    data = {"cycle": number, "due_at": AT.isoformat(), "amount": 100_000, "currency": "IDR"}
+    return EventDraft(type=EventType.CYCLE_CREATED, at=AT, data=data)
 
 
 def record(revision: int, **changes: Any) -> Record:
