@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-from benchmarks import chaos, cycles, hostile, memory, preview, starting
+from benchmarks import chaos, cycles, hostile, intake, memory, preview, starting
 from benchmarks.rows import Row
 
 BENCHES: dict[str, Callable[..., list[Row]]] = {
@@ -17,6 +17,7 @@ BENCHES: dict[str, Callable[..., list[Row]]] = {
     "cycles": cycles.run,
     "chaos": chaos.run,
     "hostile": hostile.run,
+    "intake": intake.run,
 }
 
 
