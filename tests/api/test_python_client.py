@@ -15,7 +15,7 @@ import pytest
 from dunning.errors import ConfigurationError, InvalidInput, NotFound
 from dunning.gateway.api.steering import COMMANDS
 from dunning.stack import Stack
-from tests.api.desk import Desk, document
+from tests.api.desk import Desk
 from tests.builders import subscription
 from tests.ledger.test_records import event, record
 
@@ -99,10 +99,5 @@ class TestMerchant:
             await mine.send_test_event()
 
     async def test_a_preview_is_the_apis(self, desk: Desk) -> None:
-        given = document(payment_methods=[{"token": "pm_1", "authorized_at": "2030-03-05T13:10:00Z"}])
-        from dunning.intake import parse_subscription
-
-        told = desk.dunning.merchant("demo").preview(
-            parse_subscription({**given, "merchant_account": "demo"}), ["INSUFFICIENT_FUNDS"], cycles=1
-        )
+        told = desk.dunning.merchant("demo").preview(subscription(), ["INSUFFICIENT_FUNDS"], cycles=1)
         assert [a.planned_at.day for a in told.obligations[0].attempts] == [5, 8]

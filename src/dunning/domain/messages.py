@@ -43,11 +43,17 @@ class EventType(StrEnum):
 
 
 class EventDraft(Known):
-    """An event before the ledger gives it an id and a sequence number. `at` is business time."""
+    """An event before the ledger gives it an id and a sequence number. `at` is business time.
+
+    Attributes:
+        key: the step that it follows from, and its place there: the same when a workflow task that was lost is done
+            again together with more facts. None: the record's revision and its place in the record.
+    """
 
     type: EventType
     at: datetime
     data: dict[str, Any] = Field(default_factory=dict)
+    key: str | None = None
 
 
 class NoticeStatus(StrEnum):

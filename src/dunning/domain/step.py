@@ -124,6 +124,9 @@ class Step:
             return ()
         granted = told_access(self.s, self.now)
         return tuple(
-            event if event.type in _PAYMENTS else event.but(data={**event.data, "access": granted})
-            for event in self._events
+            event.but(
+                key=f"{self.s.revision}.{place}",
+                data=event.data if event.type in _PAYMENTS else {**event.data, "access": granted},
+            )
+            for place, event in enumerate(self._events)
         )
