@@ -36,8 +36,8 @@ from dunning.stack.postgres import postgres_server
 
 ASKED = 0.4
 """Issue 5: messages a second, ours / bare."""
-GUARD = 0.15
-"""What is enforced where the floor is not reached: it notices when taking messages gets slower."""
+GUARD = 0.1
+"""What is enforced: ours / a handler with one INSERT. Both wait for the same PostgreSQL on the same machine."""
 CONNECTIONS = 16
 MESSAGES, QUICK_MESSAGES = 2_000, 400
 ROUNDS, QUICK_ROUNDS = 5, 1
@@ -179,10 +179,11 @@ def rows(found: dict[str, list[Round]], *, is_enforced: bool = True) -> list[Row
     to_bare = statistics.median(one for one, _ in ratios)
     to_stored = statistics.median(one for _, one in ratios)
     aim = f"issue 5 asks at least {ASKED:g}: {reached(to_bare >= ASKED)}"
+    guard = GUARD if is_enforced else None
     made = [
-        Row("webhooks a second, ours / bare FastAPI", to_bare, "", at_least=GUARD if is_enforced else None, aim=aim)
+        Row("webhooks a second, ours / bare FastAPI", to_bare, "", aim=aim),
+        Row("webhooks a second, ours / FastAPI with one INSERT", to_stored, "", at_least=guard),
     ]
-    made.append(Row("webhooks a second, ours / FastAPI with one INSERT", to_stored, ""))
     for kind in KINDS:
         made.append(Row(f"webhooks a second, {kind}", statistics.median(r.speed for r in found[kind]), "1/s"))
         made.append(Row(f"answer of {kind}, median", statistics.median(r.median for r in found[kind]), "ms"))
