@@ -11,7 +11,6 @@ import asyncio
 import json
 import os
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -59,7 +58,8 @@ async def server(kind: str, url: str) -> AsyncIterator[int]:
     """A taker of webhooks on a free port."""
     port = free_port()
     env = {**os.environ, "DUNNING_LEDGER_URL": url, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen([sys.executable, "-m", "benchmarks.intake_server", kind, str(port)], env=env, cwd=ROOT)
+    command = [sys.executable, "-m", "benchmarks.intake_server", kind, str(port)]
+    process = await asyncio.create_subprocess_exec(*command, env=env, cwd=ROOT)
     try:
         async with httpx.AsyncClient() as http:
             async with asyncio.timeout(60):
@@ -72,7 +72,7 @@ async def server(kind: str, url: str) -> AsyncIterator[int]:
         yield port
     finally:
         process.kill()
-        process.wait()
+        await process.wait()
 
 
 async def send(port: int, messages: Iterator[bytes]) -> list[float]:
@@ -131,8 +131,8 @@ class Messages:
         query = (
             "insert into attempts (key, account, subscription, generation, obligation, number, customer_id, amount,"
             ' currency, method, "trigger", planned_at, business_at, status, owner, epoch, lease_until, first_sent_at,'
-            " sent_at) values (%s, 'demo', %s, 1, %s, 1, %s, 100000, 'IDR', 'pm_1', 'due', now(), now(), 'sent', 'bench',"
-            " 1, now(), now(), now())"
+            " sent_at) values (%s, 'demo', %s, 1, %s, 1, %s, 100000, 'IDR', 'pm_1', 'due', now(), now(), 'sent',"
+            " 'bench', 1, now(), now(), now())"
         )
         rows = [
             (attempt_key("demo", "sub-1", 1, str(one), 1), f"sub-{one % SUBSCRIPTIONS}", str(one), f"cust-{one}")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError
 
 from dunning.domain.event_catalogue import CATALOGUE, TEST_EVENT, example_of, known_types, schema_of
 from dunning.domain.fields import Identifier, Instant
@@ -40,7 +40,7 @@ class RedeliveryBody(BaseModel):
 
     since: Instant = Field(description="what was written then or later")
     subscription_id: Identifier | None = Field(default=None, description="only this one's")
-    undelivered: bool = Field(default=False, description="only what was given up")
+    undelivered: StrictBool = Field(default=False, description="only what was given up")
 
 
 @router.get("/event-types")
