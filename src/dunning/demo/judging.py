@@ -83,7 +83,10 @@ def _money(lived: Lived, golden: Golden) -> list[str]:
 
 def _access(lived: Lived) -> list[str]:
     """The backend, which knows signed events alone, says of access what the engine says."""
-    told, found = lived.entitlement, []
+    told = lived.entitlement
+    found: list[str] = []
+    if told is None:
+        return found
     if told.events_received != told.events_sent:
         found.append(f"events: {told.events_sent} were written, the backend has {told.events_received}")
     if told.backend is not told.engine:

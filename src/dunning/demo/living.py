@@ -1,20 +1,16 @@
-"""One subscription of the portfolio, lived on the real server and foretold by `preview`.
-
-It is ordered, and steered, at the example backend's own pages, as its customers and its desk would do it; the backend
-speaks to the engine over HTTP, and hears of everything by signed events. Only the clock is moved from behind.
-"""
+"""One subscription of the portfolio, lived on the real server and foretold by `preview`."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import httpx
 
 from dunning.client import DunningClient
 from dunning.domain.base import Value
+from dunning.domain.commands import Command
 from dunning.domain.decide import Decision, Do
 from dunning.domain.declines import Classified, classify
 from dunning.domain.preview import Foretold, Walk
@@ -25,9 +21,6 @@ from dunning.ledger.models import StoredAttempt, StoredNotice
 from dunning.providers.dodo_declines import DODO_DECLINES
 from dunning.sandbox.customers import register
 from dunning.testclock import PATIENCE, TestClock
-
-EVENTS_SECONDS = 30.0
-LOOK_EVERY = 0.1
 
 
 class Lived(Value):
@@ -41,7 +34,7 @@ class Lived(Value):
     charges: tuple[dict[str, Any], ...]
     state: State
     steps: int
-    entitlement: Entitlement
+    entitlement: Entitlement | None = None
 
 
 class Entitlement(Value):
@@ -52,14 +45,6 @@ class Entitlement(Value):
     backend: bool
     events_sent: int
     events_received: int
-
-
-class Places(NamedTuple):
-    """Where a life takes place: the provider, the product backend, and the engine's HTTP API with the backend's key."""
-
-    sandbox: httpx.AsyncClient
-    shop: httpx.AsyncClient
-    api: httpx.AsyncClient
 
 
 def known_class(code: str) -> Classified:
@@ -86,8 +71,7 @@ class Living:
     def __init__(
         self,
         dunning: DunningClient,
-        places: Places,
-        document: Mapping[str, Any],
+        sandbox: httpx.AsyncClient,
         subscription: Subscription,
         script: Script,
         *,
@@ -97,21 +81,20 @@ class Living:
         patience: float = PATIENCE,
     ) -> None:
         self._dunning = dunning
-        self._places, self._sandbox = places, places.sandbox
-        self._document = document
+        self._sandbox = sandbox
         self._given = subscription
         self._script = script
         self._now = now
         self._cycles = cycles
         self._on_step = on_step
         account = subscription.merchant_account
-        self._clock = TestClock(dunning, account, subscription.id, sandbox=places.sandbox, patience=patience)
+        self._clock = TestClock(dunning, account, subscription.id, sandbox=sandbox, patience=patience)
         self._steps = 0
 
     async def live(self) -> Lived:
-        """Register the customer at the provider, order, move to the end, and collect what happened."""
+        """Register the customer at the provider, start, move to the end, and collect what happened."""
         await register(self._sandbox, self._given, self._script)
-        await self._order()
+        await self._begin()
         todo = sorted(
             ((a.instant(self._now), n, a) for n, a in enumerate(self._script.do, start=1)), key=lambda x: x[:2]
         )
@@ -128,10 +111,8 @@ class Living:
                 return await self._collect(state)
             await self._clock.move_to(decision.at)
 
-    async def _order(self) -> None:
-        answer = await self._places.shop.post("/orders", params={"test_clock": "true"}, json=self._document)
-        if answer.status_code != 201:
-            raise RuntimeError(f"the shop did not order {self._given.id}: {answer.status_code} {answer.text}")
+    async def _begin(self) -> None:
+        await self._dunning.start(self._given, now=self._now, is_test_clock=True)
 
     def _is_far_enough(self, state: State, decision: Decision) -> bool:
         if decision.do is Do.FINISH:
@@ -147,30 +128,14 @@ class Living:
         command = action.command(number, at)
         # Command ids are unique in the account; the script's own are unique in the subscription only.
         command = command.but(command_id=f"{self._given.id}.{command.command_id}"[:64])
-        body = command.model_dump(mode="json", exclude={"name"}, exclude_none=True)
-        answer = await self._places.shop.post(f"/orders/{self._given.id}/{command.name}", json=body)
-        if answer.status_code not in (200, 409):
-            raise RuntimeError(f"the shop's {command.name} went wrong: {answer.status_code} {answer.text}")
+        await self._send(command)
 
-    async def _entitlement(self) -> Entitlement:
-        """Both sides' word, once the backend has every event there is, or has had half a minute for it."""
-        own, (_, shop, api) = self._given.id, self._places
-        sent = len(await self._dunning.ledger.events_of(self._given.merchant_account, own))
-        received = 0
-        for _ in range(int(EVENTS_SECONDS / LOOK_EVERY)):
-            received = len((await shop.get(f"/received/{own}")).raise_for_status().json())
-            if received >= sent:
-                break
-            await asyncio.sleep(LOOK_EVERY)
-        shown = (await api.get(f"/v1/subscriptions/{own}")).raise_for_status().json()
-        kept = (await shop.get(f"/access/{own}", params={"at": shown["business_now"]})).raise_for_status().json()
-        return Entitlement(
-            at=datetime.fromisoformat(shown["business_now"]),
-            engine=shown["access"]["granted"],
-            backend=kept["granted"],
-            events_sent=sent,
-            events_received=received,
-        )
+    async def _send(self, command: Command) -> None:
+        await self._dunning.command(self._given.merchant_account, self._given.id, command)
+
+    async def _entitlement(self) -> Entitlement | None:
+        """None: no product backend takes part."""
+        return None
 
     async def _collect(self, state: State) -> Lived:
         ledger, account, own = self._dunning.ledger, self._given.merchant_account, self._given.id
