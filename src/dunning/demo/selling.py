@@ -1,6 +1,6 @@
 """A life that is sold: ordered, and steered, at the example backend's own pages, as its customers and its desk do it.
 
-The backend speaks to the engine over HTTP and hears of everything by signed events. Only the clock is moved from behind.
+The backend speaks to the engine over HTTP and hears of everything by signed events. Only the clock is moved behind it.
 """
 
 from __future__ import annotations
