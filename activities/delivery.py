@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import httpx
-from standardwebhooks import Webhook
 from temporalio import activity
 
 from dunning.domain.base import Value
 from dunning.ledger import Ledger
 from dunning.ledger.models import OutboxRow
+from dunning.outgoing import ANSWER_SECONDS, Endpoint, endpoint_of, envelope, post_event
 from dunning.settings import AccountSettings
 
 DELIVER = "deliver_events"
@@ -26,23 +23,12 @@ POLL_SECONDS = 0.25
 CONCURRENCY = 20
 """Subscriptions whose events are on their way at once, of one account."""
 
-ANSWER_SECONDS = 15.0
-"""How long a backend may take to acknowledge an event."""
-
 
 class DeliveryInput(Value):
     """Drain `account` for so many seconds."""
 
     account: str
     seconds: float
-
-
-@dataclass(frozen=True)
-class _Backend:
-    """Where an account's events go, and what signs them."""
-
-    url: str
-    webhook: Webhook
 
 
 class DeliveryActivities:
@@ -59,15 +45,15 @@ class DeliveryActivities:
 
         Without a backend to deliver to it waits as long, so that its workflow does not turn in a circle.
         """
-        backend = self._backend_of(request.account)
+        endpoint = endpoint_of(self._accounts.get(request.account))
         deadline = time.monotonic() + request.seconds
         on_way: dict[str, asyncio.Task[bool]] = {}
         delivered = 0
         try:
             while time.monotonic() < deadline and not activity.is_worker_shutdown():
                 activity.heartbeat(delivered)
-                if backend is not None:
-                    await self._send_due(request.account, backend, on_way)
+                if endpoint is not None:
+                    await self._send_due(request.account, endpoint, on_way)
                 delivered += await _arrived(on_way, POLL_SECONDS)
             while on_way:
                 delivered += await _arrived(on_way, POLL_SECONDS)
@@ -76,39 +62,20 @@ class DeliveryActivities:
                 task.cancel()
         return delivered
 
-    def _backend_of(self, name: str) -> _Backend | None:
-        account = self._accounts.get(name)
-        if account is None or account.backend_url is None or account.backend_secret is None:
-            return None
-        return _Backend(account.backend_url, Webhook(account.backend_secret.get_secret_value()))
-
-    async def _send_due(self, account: str, backend: _Backend, on_way: dict[str, asyncio.Task[bool]]) -> None:
+    async def _send_due(self, account: str, endpoint: Endpoint, on_way: dict[str, asyncio.Task[bool]]) -> None:
         """Start what is due; a subscription's next event waits for the one before, and for nothing else."""
         for row in await self._ledger.due_events(account, limit=CONCURRENCY + len(on_way)):
             if row.subscription not in on_way and len(on_way) < CONCURRENCY:
-                on_way[row.subscription] = asyncio.create_task(self._deliver(backend, row))
+                on_way[row.subscription] = asyncio.create_task(self._deliver(endpoint, row))
 
-    async def _deliver(self, backend: _Backend, row: OutboxRow) -> bool:
+    async def _deliver(self, endpoint: Endpoint, row: OutboxRow) -> bool:
         """One event, once; whatever is wrong with the backend delays only this subscription's events."""
-        body = json.dumps(envelope(row), separators=(",", ":"))
-        now = datetime.now(UTC)
-        headers = {
-            "content-type": "application/json",
-            "webhook-id": row.id,
-            "webhook-timestamp": str(int(now.timestamp())),
-            "webhook-signature": backend.webhook.sign(row.id, now, body),
-        }
-        try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                answer = await self._http.post(backend.url, content=body.encode(), headers=headers)
-            is_taken = answer.is_success
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError):
-            is_taken = False
-        if is_taken:
+        delivered = await post_event(self._http, endpoint, envelope(row), seconds=ANSWER_SECONDS)
+        if delivered.is_taken:
             await self._ledger.mark_delivered(row.id)
-        elif await self._ledger.mark_failed(row.id):
+        elif await self._ledger.mark_failed(row.id, because=delivered.because):
             activity.logger.warning("event undelivered for three days", extra={"event_id": row.id})
-        return is_taken
+        return delivered.is_taken
 
 
 async def _arrived(on_way: dict[str, asyncio.Task[bool]], seconds: float) -> int:
@@ -120,16 +87,3 @@ async def _arrived(on_way: dict[str, asyncio.Task[bool]], seconds: float) -> int
     for subscription in [name for name, task in on_way.items() if task in done]:
         del on_way[subscription]
     return sum(task.result() for task in done)
-
-
-def envelope(row: OutboxRow) -> dict[str, object]:
-    """What the backend receives. SPEC 10."""
-    return {
-        "id": row.id,
-        "type": row.type,
-        "created_at": row.created_at.isoformat(),
-        "subscription_id": row.subscription,
-        "merchant_account": row.account,
-        "sequence": row.sequence,
-        "data": row.data,
-    }

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-from benchmarks import chaos, cycles, memory, preview, starting
+from benchmarks import chaos, cycles, hostile, intake, memory, preview, starting
 from benchmarks.rows import Row
 
 BENCHES: dict[str, Callable[..., list[Row]]] = {
@@ -16,6 +16,8 @@ BENCHES: dict[str, Callable[..., list[Row]]] = {
     "memory": memory.run,
     "cycles": cycles.run,
     "chaos": chaos.run,
+    "hostile": hostile.run,
+    "intake": intake.run,
 }
 
 

@@ -1,17 +1,21 @@
-"""Draws docs/states.md and docs/commands.md from the tables in the code: `python docs/draw.py`.
+"""Draws docs/states.md, docs/commands.md and docs/events.md from the code: `python docs/draw.py`.
 
 A test runs the same functions and fails when a page is stale, so a picture cannot lie.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from string import ascii_lowercase
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from dunning.domain.command_table import ALLOWED, COMMAND_TABLE, WAITS
+from dunning.domain.event_catalogue import CATALOGUE, TEST_EVENT, example_of, known_types
+from dunning.domain.event_data import TestData
+from dunning.domain.messages import EventType
 from dunning.domain.plan_rules import PLAN_RULES, Way
 from dunning.domain.tables import CYCLE_TABLE, SUBSCRIPTION_TABLE, SubscriptionStatus
 
@@ -124,7 +128,51 @@ def _cell(value: str, reasons: list[str]) -> str:
     return str(reasons.index(value) + 1)
 
 
-PAGES = {"states.md": states, "commands.md": commands}
+def events() -> str:
+    """The page of all events: what is written by hand, then every name with its fields and an example."""
+    lines = ["# Events", NOTE.replace("code.", "code and from docs/events.intro.md."), "", _intro(), ""]
+    lines += ["## Every event", "", "| event | when |", "|---|---|"]
+    for name in known_types():
+        lines.append(f"| [`{name}`](#{name.replace('.', '')}) | {_when(name)} |")
+    lines += ["", "Amounts are integers in minor units. `?` marks fields that may be null or missing.", ""]
+    for name in known_types():
+        lines += [f"### {name}", "", _when(name), "", *_fields(name), "", "```json"]
+        lines += [json.dumps(example_of(name), indent=2), "```", ""]
+    return "\n".join(lines)
+
+
+def _intro() -> str:
+    return (HERE / "events.intro.md").read_text(encoding="utf-8").strip()
+
+
+def _when(name: str) -> str:
+    return "Only when you ask for it." if name == TEST_EVENT else CATALOGUE[EventType(name)].when
+
+
+def _fields(name: str) -> list[str]:
+    model = TestData if name == TEST_EVENT else CATALOGUE[EventType(name)].model
+    schema = model.model_json_schema(mode="serialization")
+    lines = ["| field of `data` | what |", "|---|---|"]
+    for field, shape in schema["properties"].items():
+        is_loose = field not in schema.get("required", ()) or {"type": "null"} in shape.get("anyOf", ())
+        text = shape.get("description") or next(
+            (one["description"] for one in shape.get("anyOf", ()) if "description" in one), ""
+        )
+        lines.append(f"| `{field}`{'?' if is_loose else ''} | {'; '.join(p for p in (_kind(shape), text) if p)} |")
+    return lines
+
+
+def _kind(shape: dict[str, Any]) -> str:
+    kinds = [one for one in shape.get("anyOf", [shape]) if one.get("type") != "null"]
+    words = {"date-time": "instant"}
+    found = [
+        one["$ref"].rpartition("/")[2] if "$ref" in one else words.get(one.get("format", ""), one.get("type", ""))
+        for one in kinds
+    ]
+    return {"EventAccess": "see [Access](#access)"}.get(found[0], found[0])
+
+
+PAGES = {"states.md": states, "commands.md": commands, "events.md": events}
 
 if __name__ == "__main__":
     for name, draw in PAGES.items():

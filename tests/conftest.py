@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
 from temporalio.testing import WorkflowEnvironment
 
-from tests import servers
+from tests import events, servers
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _promises() -> Iterator[None]:
+    """Every event that the machine emits in any test is what the catalogue promises. SPEC 10."""
+    with events.checked_steps():
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -33,8 +40,12 @@ async def fresh_database(databases: servers.Databases) -> AsyncIterator[Callable
         return made[-1]
 
     yield fresh
-    for url in made:
-        await databases.drop(url)
+    try:
+        for url in made:
+            await events.require_promised(url)
+    finally:
+        for url in made:
+            await databases.drop(url)
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ def test_the_judge_refuses_what_is_not_compose(document: dict[str, Any], path: t
 
 
 def test_all_parts_of_the_stack_are_in_it(composition: Composition) -> None:
-    assert {"temporal", "postgres", "mail", "sandbox", "gateway", "worker"} <= set(composition.services)
+    assert {"temporal", "postgres", "mail", "sandbox", "gateway", "worker", "backend"} <= set(composition.services)
 
 
 def test_the_server_gets_exactly_our_search_attributes(composition: Composition) -> None:
@@ -190,7 +190,7 @@ def test_the_accounts_of_development_lead_to_the_stack_only(
     demo = load_settings().account("demo")
 
     assert (demo.provider, demo.mode, demo.base_url) == ("dodo", "test", urls["sandbox"])
-    assert demo.backend_url == f"{urls['sandbox']}/_sandbox/backend/events"
+    assert demo.backend_url == f"{urls['backend']}/events"
     assert demo.whatsapp is not None
     assert demo.whatsapp.base_url == urls["sandbox"]
     assert demo.smtp is not None

@@ -3,15 +3,18 @@
 Workflows are started by name and by reference, so nothing personal enters a history and a backend installs the
 wheel alone. Where Temporal is, says Temporal's own environment configuration (`TEMPORAL_ADDRESS`, ...).
 
-    client = DunningClient(await connect(), await Ledger.open(url))
-    await client.start(subscription)
-    await client.command("demo", "sub-1", Pause(command_id="support-4711"))
+    dunning = DunningClient(await connect(), await Ledger.open(url))
+    shop = dunning.merchant("demo")
+    await shop.create(subscription)
+    await shop.command("sub-4711", Pause(command_id="support-1"))
+
+`Merchant` (`dunning.merchant`) has every verb of the HTTP API; docs/python-client.md is an example to paste.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from temporalio.client import (
     Client,
@@ -50,6 +53,10 @@ from dunning.domain.terms import Subscription
 from dunning.errors import NotFound
 from dunning.ledger import Ledger
 from dunning.sealing import data_converter, load_sealing
+
+if TYPE_CHECKING:
+    from dunning.merchant import Merchant
+    from dunning.settings import AccountSettings
 
 UPDATE_TRIES = 3
 _NOT_READY = (RPCStatusCode.FAILED_PRECONDITION, RPCStatusCode.ABORTED)
@@ -114,29 +121,59 @@ class DunningClient:
         Raises:
             Conflict: the id exists with other terms, or cannot be restarted.
         """
+        started, reference = await self._written(subscription, now, restart, is_test_clock)
+        if reference is not None:
+            await self.temporal.start_workflow(
+                WORKFLOW,
+                reference,
+                id=started.workflow_id,
+                task_queue=self._task_queue,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+                search_attributes=_attributes(subscription),
+                static_summary=f"{subscription.merchant_account} / {subscription.id}",
+                rpc_timeout=RPC_TIMEOUT,
+                **start_options,
+            )
+        return started
+
+    async def start_with(
+        self,
+        subscription: Subscription,
+        command: Command,
+        *,
+        now: datetime | None = None,
+        restart: bool = False,
+        is_test_clock: bool = False,
+    ) -> tuple[Started, CommandResult]:
+        """Start a subscription and send it its first command in one request: nothing can happen in between.
+
+        Again gives the first results; arguments and errors are those of `start`.
+        """
+        started, reference = await self._written(subscription, now, restart, is_test_clock)
+        result = await self._command(subscription.merchant_account, subscription.id, command, reference, subscription)
+        return started, result
+
+    async def _written(
+        self, subscription: Subscription, now: datetime | None, restart: bool, is_test_clock: bool
+    ) -> tuple[Started, SubscriptionInput | None]:
+        """The subscription in the ledger, and what its run starts from; None where it is over."""
         account, own_id = subscription.merchant_account, subscription.id
         created = await self.ledger.create_subscription(subscription, now=now or datetime.now(UTC), restart=restart)
         started = Started(
             workflow_id=workflow_id(account, own_id), generation=created.generation, is_new=created.is_new
         )
         if not created.is_new and not (await self.ledger.read_subscription(account, own_id)).is_open:
-            return started
-        reference = SubscriptionInput(
+            return started, None
+        return started, SubscriptionInput(
             account=account, subscription=own_id, generation=created.generation, is_test_clock=is_test_clock
         )
-        await self.temporal.start_workflow(
-            WORKFLOW,
-            reference,
-            id=started.workflow_id,
-            task_queue=self._task_queue,
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-            search_attributes=_attributes(subscription),
-            static_summary=f"{account} / {own_id}",
-            rpc_timeout=RPC_TIMEOUT,
-            **start_options,
-        )
-        return started
+
+    def merchant(self, account: str, settings: AccountSettings | None = None) -> Merchant:
+        """One merchant account with every verb of the HTTP API; `settings` only for `send_test_event`."""
+        from dunning.merchant import Merchant
+
+        return Merchant(self, account, settings)
 
     async def signal_fact(self, account: str, subscription: str, fact: ProviderFact) -> None:
         """Hand a provider's message to the subscription's run; a run that is over is opened again for it.
@@ -164,13 +201,23 @@ class DunningClient:
             NotFound: the ledger knows no such subscription.
         """
         await self._require(account, subscription)
+        return await self._command(account, subscription, command, None, None)
+
+    async def _command(
+        self,
+        account: str,
+        subscription: str,
+        command: Command,
+        reference: SubscriptionInput | None,
+        given: Subscription | None,
+    ) -> CommandResult:
         known = await self.ledger.stored_command(account, command.command_id)
         if known is not None and (known.subscription, known.command) != (subscription, command.model_dump(mode="json")):
             # Temporal and the run know a repeat by its id alone: they would answer with the first one's result.
             return CommandResult(command_id=command.command_id, status="refused", reason=USED_FOR_ANOTHER)
         for tries_left in range(UPDATE_TRIES - 1, -1, -1):
             try:
-                return await self._update(account, subscription, command)
+                return await self._update(account, subscription, command, reference, given)
             except WorkflowUpdateFailedError as failure:
                 cause = failure.cause
                 if isinstance(cause, ApplicationError) and cause.type == "refused":
@@ -183,14 +230,23 @@ class DunningClient:
                     raise
         raise AssertionError("the last try returns or raises")
 
-    async def _update(self, account: str, subscription: str, command: Command) -> CommandResult:
+    async def _update(
+        self,
+        account: str,
+        subscription: str,
+        command: Command,
+        reference: SubscriptionInput | None,
+        given: Subscription | None,
+    ) -> CommandResult:
         run: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
             WORKFLOW,
-            SubscriptionInput(account=account, subscription=subscription),
+            reference or SubscriptionInput(account=account, subscription=subscription),
             id=workflow_id(account, subscription),
             task_queue=self._task_queue,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+            search_attributes=_attributes(given) if given is not None else None,
+            static_summary=f"{account} / {subscription}" if given is not None else None,
         )
         result: CommandResult = await self.temporal.execute_update_with_start_workflow(
             command.name,

@@ -110,6 +110,7 @@ class AccountSettings(_Part):
         max_in_flight: charges under way at once, over all workers.
         requests_per_second: over all workers.
         backend_url, backend_secret: where signed events go, and the `whsec_` secret that signs them.
+        backend_secret_old: signs beside it while a backend changes from one to the other.
         merchant_name: as customers know it.
         payment_method_url: your page where a customer changes the payment method; notices link to it.
             `{subscription}` and `{customer}` are filled with their ids.
@@ -125,6 +126,7 @@ class AccountSettings(_Part):
     requests_per_second: float = Field(default=20.0, gt=0)
     backend_url: str | None = None
     backend_secret: SecretStr | None = None
+    backend_secret_old: SecretStr | None = None
     whatsapp: WhatsAppSettings | None = None
     smtp: SmtpSettings | None = None
     sms: SmsSettings | None = None
@@ -148,7 +150,7 @@ class AccountSettings(_Part):
             raise ValueError(f"api_key_file cannot be read: {error.strerror}") from None
         return {**data, "api_key": key}
 
-    @field_validator("backend_secret")
+    @field_validator("backend_secret", "backend_secret_old")
     @classmethod
     def _is_signing_secret(cls, value: SecretStr | None) -> SecretStr | None:
         return value if value is None else _signing_secret(value)
@@ -168,6 +170,8 @@ class AccountSettings(_Part):
                 _base64_secret(secret)
         if (self.backend_url is None) != (self.backend_secret is None):
             raise ValueError("backend_url and backend_secret come together")
+        if self.backend_secret is None and self.backend_secret_old is not None:
+            raise ValueError("backend_secret_old signs beside a backend_secret, not instead of it")
         return self
 
 

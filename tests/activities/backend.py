@@ -31,12 +31,14 @@ class Backend:
         self.refused: list[dict[str, Any]] = []
         self.answers: dict[str, list[int]] = defaultdict(list)
         self.hanging: set[str] = set()
+        self.seen: list[tuple[dict[str, str], bytes]] = []
         self._arrived = asyncio.Condition()
 
     async def take(self, request: Request) -> Response:
         """Raises when the signature does not hold."""
         body = await request.body()
         Webhook(SECRET).verify(body, dict(request.headers))
+        self.seen.append((dict(request.headers), body))
         event = json.loads(body)
         assert event["id"] == request.headers["webhook-id"]
         subscription = event["subscription_id"]

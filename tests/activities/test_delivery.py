@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator, Iterable
 from contextlib import suppress
 from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
+from standardwebhooks import Webhook, WebhookVerificationError
 from temporalio.testing import ActivityEnvironment
 
 from activities import delivery
 from activities.delivery import DeliveryActivities, DeliveryInput
 from dunning.ledger import Ledger
-from tests.activities.backend import Backend, open_backend
+from tests.activities.backend import SECRET, Backend, open_backend
 from tests.ledger.test_records import event, record
 from tests.ledger.till import Till
 
@@ -137,3 +140,25 @@ async def test_what_is_on_its_way_at_shutdown_is_finished(post: Post) -> None:
     await post.backend.until(lambda b: b.of("sub-1") == [1])
     assert await post.stop() == 1
     assert await post.till.sql("select delivered_at is not null from outbox") == [(True,)]
+
+
+async def test_while_a_secret_is_changed_each_of_the_two_verifies_every_event(post: Post) -> None:
+    old, new = SECRET, "whsec_" + base64.b64encode(b"another secret of 24 byt").decode()
+    await post.write("sub-1", [1])
+    post.start(backend_secret=SecretStr(new), backend_secret_old=SecretStr(old))
+    await post.backend.until(lambda b: b.of("sub-1") == [1])  # the backend still knows the old one alone
+    headers, body = post.backend.seen[-1]
+    assert len(headers["webhook-signature"].split(" ")) == 2
+    for secret in (old, new):
+        Webhook(secret).verify(body, headers)
+    with pytest.raises(WebhookVerificationError):
+        Webhook("whsec_" + base64.b64encode(b"nobody knows this secret").decode()).verify(body, headers)
+
+
+async def test_why_a_delivery_did_not_count_is_written_down(post: Post) -> None:
+    await post.write("sub-1", [1])
+    post.backend.answers["sub-1"] = [503]
+    post.start()
+    await post.backend.until(lambda b: len(b.refused) == 1)
+    await post.stop()
+    assert await post.till.sql("select last_error from outbox") == [("it answered 503, and only 2xx counts",)]

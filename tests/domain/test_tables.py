@@ -118,7 +118,7 @@ def test_every_command_is_defined_in_every_state_and_a_refusal_says_why() -> Non
         assert all(cell == ALLOWED or len(cell) > 10 for cell in row.values()), name
 
 
-@pytest.mark.parametrize("page", ["states.md", "commands.md"])
+@pytest.mark.parametrize("page", ["states.md", "commands.md", "events.md"])
 def test_the_drawn_pages_are_current(page: str) -> None:
     spec = importlib.util.spec_from_file_location("draw", ROOT / "docs" / "draw.py")
     assert spec is not None

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from dunning.domain.commands import CommandResult
-from dunning.ledger.messages import BACK_OFF
 from dunning.ledger.notices import NoticeClaim, NoticeToClaim
+from dunning.ledger.outbox import BACK_OFF
 from tests.ledger.test_records import event, record
 from tests.ledger.till import AT, Till
 
@@ -126,9 +126,9 @@ async def test_the_pauses_between_deliveries_grow_and_then_stay(till: Till) -> N
 async def test_after_three_days_an_event_is_marked_undelivered_and_the_next_goes_on(till: Till) -> None:
     await till.ledger.record(record(1, events=(event(1), event(2))))
     [head] = await till.ledger.due_events("demo")
-    await till.sql("update outbox set recorded_at = recorded_at - interval '71 hours' where sequence = 1")
+    await till.sql("update outbox set waiting_since = waiting_since - interval '71 hours' where sequence = 1")
     assert await till.ledger.mark_failed(head.id) is False
-    await till.sql("update outbox set recorded_at = recorded_at - interval '1 hour' where sequence = 1")
+    await till.sql("update outbox set waiting_since = waiting_since - interval '1 hour' where sequence = 1")
     assert await till.ledger.mark_failed(head.id) is True
     assert await due(till) == [("sub-1", 2)]
     assert [type_ for _, type_ in await till.events()][2:] == ["subscription.attention"]
@@ -137,7 +137,7 @@ async def test_after_three_days_an_event_is_marked_undelivered_and_the_next_goes
 async def test_an_event_about_an_undelivered_one_is_followed_by_no_other(till: Till) -> None:
     await till.ledger.record(record(1, events=(event(1),)))
     for _ in range(3):
-        await till.sql("update outbox set recorded_at = recorded_at - interval '3 days'")
+        await till.sql("update outbox set waiting_since = waiting_since - interval '3 days'")
         for row in await till.ledger.due_events("demo"):
             assert await till.ledger.mark_failed(row.id) is True
     assert len(await till.events()) == 2

@@ -20,7 +20,8 @@ pytestmark = pytest.mark.server
 
 
 def event(number: int) -> EventDraft:
-    return EventDraft(type=EventType.CYCLE_CREATED, at=AT, data={"n": number})
+    data = {"cycle": number, "due_at": AT.isoformat(), "amount": 100_000, "currency": "IDR"}
+    return EventDraft(type=EventType.CYCLE_CREATED, at=AT, data=data)
 
 
 def record(revision: int, **changes: Any) -> Record:
@@ -158,3 +159,13 @@ async def test_a_subscription_is_found_by_the_providers_reference(till: Till) ->
     assert await till.ledger.find_subscription("other", "sub_new") is None
     with pytest.raises(NotFound):
         await till.ledger.read_subscription("demo", "nobody")
+
+
+async def test_steps_that_are_recorded_together_after_a_lost_task_give_the_events_that_they_gave_apart(
+    till: Till,
+) -> None:
+    """The task that recorded the first step alone never reached the server; its repeat takes both steps in at once."""
+    first, second = event(1).but(key="1.0"), event(2).but(key="2.0")
+    await till.ledger.record(record(1, events=(first,)))
+    await till.ledger.record(record(2, events=(first, second)))
+    assert [sequence for sequence, _ in await till.events()] == [1, 2]

@@ -23,7 +23,7 @@ _COMMANDS = {
     "list": "dunning.cli.showing:list_",
     "show": "dunning.cli.showing:show",
     "attempts": "dunning.cli.showing:attempts",
-    "events": "dunning.cli.showing:events",
+    "events": "dunning.cli.events:events",
     "notices": "dunning.cli.notices:notices",
     "explain": "dunning.cli.explain:explain",
     "clock": "dunning.cli.clock:clock",

@@ -21,7 +21,8 @@ from dunning.cli.shared import console
 from dunning.client import DunningClient, connect
 from dunning.demo.golden import Golden, read_golden
 from dunning.demo.judging import by_obligation, differences, recovered_and_lost
-from dunning.demo.living import Lived, Living, foretell
+from dunning.demo.living import Lived, foretell
+from dunning.demo.selling import Places, Sold
 from dunning.domain.base import Value
 from dunning.domain.money import format_amount
 from dunning.domain.preview import Foretold
@@ -66,7 +67,7 @@ async def _demo(file: Path, *, keep: bool, only: set[str]) -> int:
         console.print("\n".join([*faulty, *(f"{m}: has no golden instants" for m in missing)]), style="red")
         return 2
     async with AsyncExitStack() as exits:
-        console.print("Starting Temporal, PostgreSQL, mail catcher, sandbox, gateway and worker ...")
+        console.print("Starting Temporal, PostgreSQL, mail catcher, sandbox, gateway, worker and a product backend ...")
         stack = await exits.enter_async_context(Stack.start(ports="fixed" if keep else "free"))
         console.print(f"  up after {time.monotonic() - started:.1f} s; Temporal UI: {_ui(stack)}")
         with _environment(stack.env):
@@ -102,13 +103,14 @@ async def _live_all(entries: list[Entry], golden: dict[str, Golden], stack: Stac
     dunning = DunningClient(await connect(), ledger)
     slots = asyncio.Semaphore(AT_ONCE)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    async with httpx.AsyncClient(base_url=stack.env["DUNNING_SANDBOX_URL"], timeout=30) as sandbox:
+    async with AsyncExitStack() as exits:
+        places = await _places(stack, exits)
         with Progress(*columns, console=console) as progress:
             bar = progress.add_task("Moving the portfolio through its future", total=len(entries))
 
             async def one(entry: Entry) -> Story:
                 async with slots:
-                    story = await _live(entry, golden[str(entry.document["id"])], dunning, sandbox, now)
+                    story = await _live(entry, golden[str(entry.document["id"])], dunning, places, now)
                 progress.advance(bar)
                 return story
 
@@ -117,14 +119,25 @@ async def _live_all(entries: list[Entry], golden: dict[str, Golden], stack: Stac
     return list(stories)
 
 
-async def _live(
-    entry: Entry, golden: Golden, dunning: DunningClient, sandbox: httpx.AsyncClient, now: datetime
-) -> Story:
+async def _places(stack: Stack, exits: AsyncExitStack) -> Places:
+    env = stack.env
+
+    async def speaking_to(url: str, **headers: str) -> httpx.AsyncClient:
+        return await exits.enter_async_context(httpx.AsyncClient(base_url=url, timeout=90, headers=headers))
+
+    return Places(
+        sandbox=await speaking_to(env["DUNNING_SANDBOX_URL"]),
+        shop=await speaking_to(env["DUNNING_BACKEND_URL"]),
+        api=await speaking_to(env["DUNNING_GATEWAY_URL"], Authorization=f"Bearer {env['DUNNING_SANDBOX_API_KEY']}"),
+    )
+
+
+async def _live(entry: Entry, golden: Golden, dunning: DunningClient, places: Places, now: datetime) -> Story:
     given, script = entry.subscription, entry.script or Script()
     if given is None:
         raise RuntimeError("entries with faults do not get here")
     foretold = foretell(given, script, now=now, cycles=golden.cycles)
-    living = Living(dunning, sandbox, given, script, now=now, cycles=golden.cycles, on_step=lambda _: None)
+    living = Sold(dunning, places, entry.document, given, script, now=now, cycles=golden.cycles)
     lived = await living.live()
     faults = differences(lived, foretold, golden, now + timedelta(hours=2))
     return Story(foretold=foretold, lived=lived, golden=golden, faults=tuple(faults))
@@ -183,5 +196,11 @@ def _judge(stories: list[Story], *, expected: int) -> bool:
         console.print(
             f"[green]{len(stories)} subscriptions, {attempts} attempts: every planned instant equals the preview's "
             "and the golden one, no obligation was paid twice, no cycle is missing.[/green]"
+        )
+        ends = [s.lived.entitlement for s in stories if s.lived.entitlement is not None]
+        granted, events = sum(e.engine for e in ends), sum(e.events_received for e in ends)
+        console.print(
+            f"[green]The backend took {events} signed events; its access list equals the engine's: {granted} granted, "
+            f"{len(ends) - granted} not.[/green]"
         )
     return bool(faults)

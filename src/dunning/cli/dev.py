@@ -19,7 +19,7 @@ def dev(
     durable: Annotated[bool, typer.Option("--durable", help="Temporal keeps its state over a restart")] = False,
     logs: Annotated[Path | None, typer.Option("--logs", help="where to keep the logs")] = None,
 ) -> None:
-    """Start Temporal, PostgreSQL, the mail catcher, the sandbox, the gateway and a worker, and leave them running."""
+    """Start the whole stack, the gateway, a worker and the example backend included, and leave it running."""
     asyncio.run(_run(free=free, durable=durable, logs=logs))
 
 
@@ -43,6 +43,7 @@ def addresses(stack: Stack) -> list[str]:
         "Temporal UI": "temporal_ui",
         "Temporal": "temporal",
         "Gateway": "gateway",
+        "Backend": "backend",
         "Sandbox": "sandbox",
         "Mails": "mail",
         "SMTP": "smtp",

@@ -6,11 +6,11 @@ import asyncio
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
+from dunning.cli.orlist import OrList
 from dunning.cli.output import print_json, say, table
 from dunning.cli.session import AccountOption, JsonOption, SubscriptionArgument, session
 from dunning.cli.told import reached_at
@@ -22,17 +22,6 @@ from dunning.notices import gallery, registry
 from dunning.notices.bounces import NotABounce, read_bounce
 from dunning.notices.reconciling import Reconciling
 from dunning.notices.texts import Stage, locales
-
-
-class OrList(TyperGroup):
-    """`notices ID` is `notices list ID`; a subscription that is called like a command is listed by the long form."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put `list` before what is no command."""
-        if args and args[0] not in self.commands and args[0] != "--help":
-            args = ["list", *args]
-        return super().parse_args(ctx, args)
-
 
 notices = typer.Typer(cls=OrList, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 

@@ -161,20 +161,3 @@ def _attempt_row(row: StoredAttempt) -> tuple[object, ...]:
         row.obligation, row.number, row.planned_at, row.business_at, trigger, row.method,
         format_amount(row.amount, row.currency), result, outcome.rule if outcome is not None else None,
     )  # fmt: skip
-
-
-def events(subscription: SubscriptionArgument, *, account: AccountOption = None, as_data: JsonOption = False) -> None:
-    """List every event for the product backend, and whether it was delivered."""
-
-    async def read() -> list[dict[str, Any]]:
-        async with session(account) as here:
-            await here.dunning.ledger.read_subscription(here.account, subscription)
-            return await here.dunning.ledger.events_of(here.account, subscription)
-
-    rows = asyncio.run(read())
-    if as_data:
-        print_json(rows)
-        return
-    columns = ("sequence", "type", "at (UTC)", "delivered (UTC)", "tries")
-    shown = [(r["sequence"], r["type"], r["created_at"], r["delivered_at"], r["tries"]) for r in rows]
-    table(f"Events of {subscription}", columns, shown)

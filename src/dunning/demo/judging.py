@@ -21,6 +21,7 @@ def differences(lived: Lived, foretold: Foretold, golden: Golden, anchor: dateti
         *_against_golden(lived, golden, anchor),
         *_against_preview(lived, foretold),
         *_money(lived, golden),
+        *_access(lived),
     ]
 
 
@@ -77,6 +78,19 @@ def _money(lived: Lived, golden: Golden) -> list[str]:
     found += [f"money: obligation {o} must not be paid" for o in set(paid) - set(golden.paid)]
     keys = Counter(c["key"] for c in lived.charges if c["key"])
     found.extend(f"money: key {key} was sent {n} times" for key, n in keys.items() if n > 1)
+    return found
+
+
+def _access(lived: Lived) -> list[str]:
+    """The backend, which knows signed events alone, says of access what the engine says."""
+    told = lived.entitlement
+    found: list[str] = []
+    if told is None:
+        return found
+    if told.events_received != told.events_sent:
+        found.append(f"events: {told.events_sent} were written, the backend has {told.events_received}")
+    if told.backend is not told.engine:
+        found.append(f"access at {told.at:%Y-%m-%dT%H:%M:%SZ}: engine {told.engine}, backend {told.backend}")
     return found
 
 

@@ -10,6 +10,7 @@ import httpx
 
 from dunning.client import DunningClient
 from dunning.domain.base import Value
+from dunning.domain.commands import Command
 from dunning.domain.decide import Decision, Do
 from dunning.domain.declines import Classified, classify
 from dunning.domain.preview import Foretold, Walk
@@ -33,6 +34,17 @@ class Lived(Value):
     charges: tuple[dict[str, Any], ...]
     state: State
     steps: int
+    entitlement: Entitlement | None = None
+
+
+class Entitlement(Value):
+    """Whether the customer may use the product at the end: as the engine answers, and as the backend's list has it."""
+
+    at: datetime
+    engine: bool
+    backend: bool
+    events_sent: int
+    events_received: int
 
 
 def known_class(code: str) -> Classified:
@@ -82,7 +94,7 @@ class Living:
     async def live(self) -> Lived:
         """Register the customer at the provider, start, move to the end, and collect what happened."""
         await register(self._sandbox, self._given, self._script)
-        await self._dunning.start(self._given, now=self._now, is_test_clock=True)
+        await self._begin()
         todo = sorted(
             ((a.instant(self._now), n, a) for n, a in enumerate(self._script.do, start=1)), key=lambda x: x[:2]
         )
@@ -99,6 +111,9 @@ class Living:
                 return await self._collect(state)
             await self._clock.move_to(decision.at)
 
+    async def _begin(self) -> None:
+        await self._dunning.start(self._given, now=self._now, is_test_clock=True)
+
     def _is_far_enough(self, state: State, decision: Decision) -> bool:
         if decision.do is Do.FINISH:
             return True
@@ -113,7 +128,14 @@ class Living:
         command = action.command(number, at)
         # Command ids are unique in the account; the script's own are unique in the subscription only.
         command = command.but(command_id=f"{self._given.id}.{command.command_id}"[:64])
+        await self._send(command)
+
+    async def _send(self, command: Command) -> None:
         await self._dunning.command(self._given.merchant_account, self._given.id, command)
+
+    async def _entitlement(self) -> Entitlement | None:
+        """None: no product backend takes part."""
+        return None
 
     async def _collect(self, state: State) -> Lived:
         ledger, account, own = self._dunning.ledger, self._given.merchant_account, self._given.id
@@ -127,4 +149,5 @@ class Living:
             charges=tuple(book),
             state=state,
             steps=self._steps,
+            entitlement=await self._entitlement(),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from dunning.domain.base import Value
 from dunning.domain.state import State
@@ -43,6 +44,17 @@ def access(state: State, now: datetime) -> Access:
             lasts = "grace" if cycle.grace_ends_at is not None else "recovery window"
             return Access(is_granted=True, until=until, because=f"the unpaid cycle is within its {lasts}")
     return Access(is_granted=False, until=None, because=f"{state.status.value}, and no paid period runs")
+
+
+def told_access(state: State, now: datetime) -> dict[str, Any]:
+    """The same for an event, as JSON. SPEC 10.
+
+    Its `until` is when access ends without a further event: the end of what is paid, once nothing more is collected.
+    Otherwise cycles renew it, and whatever ends it (hold, giving up) is told; so there it is null.
+    """
+    found = access(state, now)
+    until = ends_at(state) if found.is_granted and state.status in (_S.PAUSED, _S.CANCELED) else None
+    return {"granted": found.is_granted, "until": until.isoformat() if until else None, "reason": found.because}
 
 
 def _active(state: State, now: datetime) -> Access:

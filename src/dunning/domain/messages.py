@@ -31,17 +31,29 @@ class EventType(StrEnum):
     CANCELED = "subscription.canceled"
     RESTORED = "subscription.restored"
     DEFERRED = "subscription.deferred"
+    REVOKED = "subscription.revoked"
+    REFUNDED = "subscription.refunded"
+    ITEMS_CHANGED = "subscription.items_changed"
+    PRICE_CHANGE_PENDING = "subscription.price_change_pending"
+    PRICE_CHANGE_CONFIRMED = "subscription.price_change_confirmed"
+    PRICE_CHANGE_APPLIED = "subscription.price_change_applied"
     PAYMENT_METHOD_REQUIRED = "subscription.payment_method_required"
     ENDED = "subscription.ended"
     ATTENTION = "subscription.attention"
 
 
 class EventDraft(Known):
-    """An event before the ledger gives it an id and a sequence number. `at` is business time."""
+    """An event before the ledger gives it an id and a sequence number. `at` is business time.
+
+    Attributes:
+        key: the step that it follows from, and its place there: the same when a workflow task that was lost is done
+            again together with more facts. None: the record's revision and its place in the record.
+    """
 
     type: EventType
     at: datetime
     data: dict[str, Any] = Field(default_factory=dict)
+    key: str | None = None
 
 
 class NoticeStatus(StrEnum):

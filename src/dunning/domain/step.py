@@ -8,11 +8,15 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from dunning.domain.access import told_access
 from dunning.domain.commands import CommandResult
 from dunning.domain.messages import EventDraft, EventType, NoticeStatus, PlannedNotice
 from dunning.domain.state import Attention, Obligation, State
 from dunning.domain.tables import CycleFact, SubscriptionFact, step_cycle, step_subscription
 from dunning.domain.terms import Occasion
+
+_PAYMENTS = frozenset({EventType.PAYMENT_SUCCEEDED, EventType.PAYMENT_FAILED})
+"""Most of these are written by the ledger in the transaction that settles the attempt, which has no state at hand."""
 
 
 class Applied(NamedTuple):
@@ -112,4 +116,17 @@ class Step:
     def done(self) -> Applied:
         """Close the step: the revision is raised."""
         self.set(revision=self.s.revision + 1, latest=self.now)
-        return Applied(self.s, tuple(self._events), tuple(self._notices.values()), tuple(self._results))
+        return Applied(self.s, self._told(), tuple(self._notices.values()), tuple(self._results))
+
+    def _told(self) -> tuple[EventDraft, ...]:
+        """The events, each with what access is after the whole step: a backend needs no rule of its own. SPEC 10."""
+        if not self._events:
+            return ()
+        granted = told_access(self.s, self.now)
+        return tuple(
+            event.but(
+                key=f"{self.s.revision}.{place}",
+                data=event.data if event.type in _PAYMENTS else {**event.data, "access": granted},
+            )
+            for place, event in enumerate(self._events)
+        )

@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Generator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
+import httpx
 import structlog
 import uvicorn
 from fastapi import FastAPI
@@ -60,7 +61,8 @@ async def gateway(settings: Settings) -> AsyncIterator[FastAPI]:
 
         dispatcher = Dispatcher(ledger, client.signal_fact)
         limiter = Limiter(settings.api_requests_per_second, settings.api_burst)
-        api = Api(client, limiter, settings.accounts)
+        http = await stack.enter_async_context(httpx.AsyncClient(timeout=30))
+        api = Api(client, limiter, settings.accounts, http=http)
         yield create_app(
             doors, ledger, dispatcher, is_temporal_well=is_temporal_well, api=api, accounts=settings.accounts
         )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 import structlog
 from fastapi import FastAPI, Request
@@ -22,7 +22,7 @@ from dunning.gateway.dispatcher import Dispatcher
 from dunning.gateway.notices import add_notice_doors
 from dunning.gateway.reception import Reception
 from dunning.ledger import Ledger
-from dunning.providers.base import PaymentProvider, WebhookRefused
+from dunning.providers.base import PaymentProvider, ProviderMessage, WebhookRefused
 from dunning.settings import AccountSettings
 
 log = structlog.get_logger("gateway")
@@ -115,6 +115,7 @@ def _add_webhooks(
         try:
             body = await _read(request)
             message = door.provider.read_webhook(request.headers, body, secrets=list(door.secrets), now=now)
+            _require_storable(body, message)
         except ClientDisconnect:
             return _answer(400, "incomplete")
         except TooLarge:
@@ -131,6 +132,24 @@ def _add_webhooks(
         dispatcher.wake()
         log.info("webhook.taken", account=account, type=message.raw_type, id=message.message_id, result=taken)
         return _answer(200, taken.value)
+
+
+def _require_storable(body: bytes, message: ProviderMessage) -> None:
+    """Refuse a message with a NUL in a text: the ledger could settle by it and then not store it, for ever."""
+    if b"\\u0000" in body and any("\x00" in text for text in _texts(message.model_dump())):
+        raise WebhookRefused("it holds a character that no text of the ledger can hold")
+
+
+def _texts(node: Any) -> Iterator[str]:
+    if isinstance(node, str):
+        yield node
+    elif isinstance(node, dict):
+        for name, inner in node.items():
+            yield name
+            yield from _texts(inner)
+    elif isinstance(node, list | tuple):
+        for inner in node:
+            yield from _texts(inner)
 
 
 def _add_health(app: FastAPI, ledger: Ledger, is_temporal_well: Check) -> None:

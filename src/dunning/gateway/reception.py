@@ -34,13 +34,17 @@ class Reception:
         self._ledger = ledger
 
     async def take(self, account: str, message: ProviderMessage, declines: DeclineTable, now: datetime) -> Received:
-        """Settle and store one message; returns when both are committed.
+        """Settle and store one message, in one transaction; returns when it is committed.
 
-        A crash in between leaves the message unacknowledged, so the provider sends it again.
+        A crash before that leaves the message unacknowledged, so the provider sends it again.
 
         Args:
             now: the machine clock.
         """
+        async with self._ledger.together():
+            return await self._take(account, message, declines, now)
+
+    async def _take(self, account: str, message: ProviderMessage, declines: DeclineTable, now: datetime) -> Received:
         attempt = await self._attempt_of(account, message)
         outcome = None
         if attempt is not None and message.payment is not None and message.kind is MessageKind.PAYMENT:

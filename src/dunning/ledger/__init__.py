@@ -11,9 +11,10 @@ from dunning.ledger.answers import Answers
 from dunning.ledger.attempts import Attempts, ClaimLost, Resending
 from dunning.ledger.keys import ApiKeys
 from dunning.ledger.limits import Limits
-from dunning.ledger.messages import Commands, Inbox, Outbox
+from dunning.ledger.messages import Commands, Inbox
 from dunning.ledger.migrating import async_url, is_current, migrate
 from dunning.ledger.notices import Notices
+from dunning.ledger.outbox import Outbox
 from dunning.ledger.pages import Pages
 from dunning.ledger.pooling import ping_when_idle
 from dunning.ledger.reach import Reaches

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -13,6 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.sql import func
 
 from dunning.ledger.schema import outbox, sequences
+
+_shared: ContextVar[AsyncConnection | None] = ContextVar("shared_transaction", default=None)
 
 
 class Part:
@@ -25,14 +28,32 @@ class Part:
 
     @asynccontextmanager
     async def _begin(self) -> AsyncIterator[AsyncConnection]:
+        shared = _shared.get()
+        if shared is not None:
+            yield shared
+            return
         async with self._engine.begin() as connection:
             yield connection
 
     @asynccontextmanager
     async def _once(self) -> AsyncIterator[AsyncConnection]:
         """For one statement, which is whole by itself: no round trips for the start and the end of a transaction."""
+        shared = _shared.get()
+        if shared is not None:
+            yield shared
+            return
         async with self._single.connect() as connection:
             yield connection
+
+    @asynccontextmanager
+    async def together(self) -> AsyncIterator[None]:
+        """All that this task asks of the ledger inside the block is one transaction: one commit, or nothing at all."""
+        async with self._engine.begin() as connection:
+            before = _shared.set(connection)
+            try:
+                yield
+            finally:
+                _shared.reset(before)
 
 
 async def machine_now(connection: AsyncConnection) -> datetime:

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row, and_, insert, or_, select, update
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.sql import func
 
 from dunning.domain.base import Value
@@ -56,6 +57,19 @@ class ApiKeys(Part):
         async with self._begin() as connection:
             now = await machine_now(connection)
             return await _insert(connection, account, name, now + expires_after if expires_after else None)
+
+    async def adopt_key(self, account: str, text: str, *, name: str) -> None:
+        """Let a key in whose text is known already; for development stacks. Again changes nothing.
+
+        Raises:
+            Conflict: the text is no key.
+        """
+        form = _FORM.match(text)
+        if form is None:
+            raise Conflict("this is not the text of a key")
+        new = postgresql_insert(api_keys).values(id=form["id"], account=account, name=name, hash=_hash(form["secret"]))
+        async with self._begin() as connection:
+            await connection.execute(new.on_conflict_do_nothing())
 
     async def rotate_key(self, key_id: str, *, overlap: timedelta) -> NewKey:
         """Make its successor; the old one works for `overlap` more, and never longer than it would have.

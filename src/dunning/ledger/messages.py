@@ -1,28 +1,20 @@
-"""What comes in and what goes out: commands, the provider's messages, events to the backend."""
+"""What comes in: commands and the provider's messages. Events: `dunning.ledger.outbox`, notices: `.notices`."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, and_, select, update
+from sqlalchemy import and_, select, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql import func
 
 from dunning.domain.commands import CommandResult
-from dunning.domain.messages import EventType
-from dunning.ledger.base import Part, append_event, machine_now
-from dunning.ledger.models import Begun, InboxRow, OutboxRow
-from dunning.ledger.schema import commands, inbox, outbox
-
-BACK_OFF = tuple(timedelta(seconds=s) for s in (5, 30, 120, 600, 1800, 3600, 7200, 14400))
-"""Between deliveries of one event; the last one repeats. SPEC 10."""
-
-GIVEN_UP_AFTER = timedelta(days=3)
-"""An event that could not be delivered for so long is marked, and later ones go on. SPEC 10."""
+from dunning.ledger.base import Part
+from dunning.ledger.models import Begun, InboxRow
+from dunning.ledger.schema import commands, inbox
 
 
 class Commands(Part):
@@ -151,83 +143,3 @@ class Signalling(list[InboxRow]):
     def done(self, row: InboxRow) -> None:
         """The row was signalled."""
         self._done.append(row.id)
-
-
-class Outbox(Part):
-    """Events for the product backend, in order per subscription. SPEC 10."""
-
-    async def due_events(self, account: str, limit: int = 50) -> list[OutboxRow]:
-        """The oldest waiting event of each subscription whose turn has come."""
-        waiting = and_(outbox.c.delivered_at.is_(None), outbox.c.undelivered_at.is_(None))
-        heads = (
-            select(outbox.c.subscription, func.min(outbox.c.sequence).label("sequence"))
-            .where(outbox.c.account == account, waiting)
-            .group_by(outbox.c.subscription)
-            .subquery()
-        )
-        query = (
-            select(outbox)
-            .join(
-                heads,
-                and_(outbox.c.subscription == heads.c.subscription, outbox.c.sequence == heads.c.sequence),
-            )
-            .where(outbox.c.account == account, outbox.c.next_at <= func.clock_timestamp())
-            .order_by(outbox.c.recorded_at)
-            .limit(limit)
-        )
-        names = OutboxRow.model_fields
-        async with self._begin() as connection:
-            rows = (await connection.execute(query)).all()
-        return [OutboxRow(**{name: getattr(row, name) for name in names}) for row in rows]
-
-    async def mark_delivered(self, event_id: str) -> None:
-        """The backend has it."""
-        async with self._begin() as connection:
-            values = {"delivered_at": func.clock_timestamp(), "tries": outbox.c.tries + 1}
-            await connection.execute(update(outbox).where(outbox.c.id == event_id).values(**values))
-
-    async def mark_failed(self, event_id: str) -> bool:
-        """The backend did not take it: later again. True when it is given up now."""
-        async with self._begin() as connection:
-            now = await machine_now(connection)
-            row = (await connection.execute(select(outbox).where(outbox.c.id == event_id))).one()
-            wait = BACK_OFF[min(row.tries, len(BACK_OFF) - 1)]
-            values: dict[str, Any] = {"tries": row.tries + 1, "next_at": now + wait}
-            is_given_up: bool = now - row.recorded_at >= GIVEN_UP_AFTER
-            if is_given_up:
-                values["undelivered_at"] = now
-            await connection.execute(update(outbox).where(outbox.c.id == event_id).values(**values))
-            if is_given_up and _UNDELIVERED not in row.data:
-                await _tell_undelivered(connection, row, now)
-        return is_given_up
-
-    async def events_of(self, account: str, subscription: str) -> list[dict[str, Any]]:
-        """Every event of a subscription, in order."""
-        query = (
-            select(outbox)
-            .where(outbox.c.account == account, outbox.c.subscription == subscription)
-            .order_by(outbox.c.sequence)
-        )
-        async with self._begin() as connection:
-            return [dict(row._mapping) for row in await connection.execute(query)]
-
-
-_UNDELIVERED = "undelivered_event"
-"""Marks the event about an event that was given up; of that one nothing more is told."""
-
-
-async def _tell_undelivered(connection: AsyncConnection, row: Row[Any], now: datetime) -> None:
-    """Attention: the backend misses an event, as the gap in `sequence` shows. SPEC 10."""
-    await append_event(
-        connection,
-        account=row.account,
-        subscription=row.subscription,
-        event_id=f"{row.id}_undelivered",
-        type_=EventType.ATTENTION.value,
-        at=now,
-        data={
-            "what": f"event {row.sequence} ({row.type}) could not be delivered for three days",
-            _UNDELIVERED: row.id,
-            "sequence": row.sequence,
-        },
-    )

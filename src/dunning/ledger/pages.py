@@ -41,6 +41,7 @@ class StoredEvent(Value):
     delivered_at: datetime | None
     undelivered_at: datetime | None
     tries: int
+    last_error: str | None
 
 
 class StoredCommand(Value):

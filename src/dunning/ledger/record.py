@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql import func
 
-from dunning.domain.messages import NoticeStatus, PlannedNotice
+from dunning.domain.messages import EventDraft, NoticeStatus, PlannedNotice
 from dunning.ledger.base import NewEvent, Part, append_events
 from dunning.ledger.followed import write_followed
 from dunning.ledger.models import Record
@@ -27,7 +27,7 @@ class Records(Part):
 
 async def write_record(connection: AsyncConnection, record: Record) -> None:
     """The same inside a transaction that is open already."""
-    events = [NewEvent(_event_id(record, n), e.type.value, e.at, e.data) for n, e in enumerate(record.events)]
+    events = [NewEvent(_event_id(record, e, n), e.type.value, e.at, e.data) for n, e in enumerate(record.events)]
     await append_events(connection, account=record.account, subscription=record.subscription, events=events)
     for notice in record.notices:
         await _write_notice(connection, record, notice)
@@ -41,8 +41,14 @@ async def write_record(connection: AsyncConnection, record: Record) -> None:
     await _write_snapshot(connection, record)
 
 
-def _event_id(record: Record, index: int) -> str:
-    parts = (record.account, record.subscription, str(record.generation), str(record.revision), str(index))
+def _event_id(record: Record, event: EventDraft, index: int) -> str:
+    """Derived from the step that the event follows from.
+
+    Not from the record: a workflow task that was lost is done again with the facts that came meanwhile, and then one
+    record holds what were two.
+    """
+    place = (event.key,) if event.key is not None else (str(record.revision), str(index))
+    parts = (record.account, record.subscription, str(record.generation), *place)
     return "evt_" + hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:32]
 
 

@@ -184,7 +184,18 @@ outbox = Table(
     Column("undelivered_at", _instant),
     Column("tries", Integer, nullable=False, server_default="0"),
     Column("next_at", _instant, nullable=False, server_default=func.clock_timestamp()),
+    # since when it is tried: a redelivery has its own three days
+    Column("waiting_since", _instant, nullable=False, server_default=func.clock_timestamp()),
+    Column("last_error", Text),
     UniqueConstraint("account", "subscription", "sequence"),
+    Index("outbox_by_time", "account", "recorded_at"),
+    Index(
+        "outbox_given_up",
+        "account",
+        "undelivered_at",
+        "id",
+        postgresql_where=Column("undelivered_at", _instant).is_not(None),
+    ),
     Index(
         "outbox_waiting",
         "account",

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
+from dunning.domain.fields import MAX_AMOUNT
 from dunning.providers.base import (
     Mandate,
     MandateStatus,
@@ -71,7 +72,7 @@ class WirePayment(Wire):
 
     payment_id: str = Field(min_length=1)
     status: str | None = None
-    total_amount: int
+    total_amount: int = Field(ge=-MAX_AMOUNT, le=MAX_AMOUNT)
     tax: int | None = None
     currency: str
     error_code: str | None = None

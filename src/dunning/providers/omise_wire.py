@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
 from dunning.domain.declines import DeclineClass, classify
+from dunning.domain.fields import MAX_AMOUNT
 from dunning.providers.base import (
     Mandate,
     MandateStatus,
@@ -104,7 +105,7 @@ class WireCharge(Wire):
 
     id: str = Field(min_length=1)
     status: str | None = None
-    amount: int
+    amount: int = Field(ge=-MAX_AMOUNT, le=MAX_AMOUNT)
     currency: str
     customer: Id = None
     card: Id = None
@@ -161,7 +162,7 @@ class WireRefund(Wire):
     """A refund. Amounts are minor units."""
 
     id: str = Field(min_length=1)
-    amount: int
+    amount: int = Field(ge=-MAX_AMOUNT, le=MAX_AMOUNT)
     currency: str
     charge: Id = None
     status: str | None = None

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from dunning.domain.declines import DeclineClass, classify
+from dunning.domain.fields import MAX_AMOUNT
 from dunning.domain.money import from_major
 from dunning.providers.base import (
     Mandate,
@@ -80,9 +81,12 @@ def _number(value: object) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
         raise ValueError("an amount is a number")
     try:
-        return Decimal(str(value))
+        found = Decimal(str(value))
     except InvalidOperation:
         raise ValueError("an amount is a number") from None
+    if not found.is_finite() or abs(found) > MAX_AMOUNT:
+        raise ValueError("no amount is so large")
+    return found
 
 
 def _pairs(value: object) -> object:

@@ -15,13 +15,14 @@ from dunning.client import Started
 from dunning.domain.foretelling import rung_warnings
 from dunning.domain.script import Script
 from dunning.domain.terms import Subscription
-from dunning.errors import Conflict, Fault, InvalidInput, NotFound
+from dunning.errors import ConfigurationError, Conflict, Fault, InvalidInput, NotFound
 from dunning.gateway.api.house import Api, ApiOf, Caller, CallerOf, guarded
 from dunning.gateway.api.problems import Trouble, invalid
 from dunning.gateway.api.requests import read_document
 from dunning.gateway.api.views import CreatedView
 from dunning.intake import creation_warnings, parse_subscription
 from dunning.previewing import foretell
+from dunning.testclock import require_development_server
 
 IDEMPOTENCY_KEY = r"^[A-Za-z0-9._:-]{1,64}$"
 
@@ -44,6 +45,10 @@ class CreationQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     restart: bool = Field(default=False, description="begin a failed or inactive subscription anew, with these terms")
+    test_clock: bool = Field(
+        default=False,
+        description="development only: its time is moved by `dunning clock advance`; refused anywhere else",
+    )
 
 
 @router.post("/subscriptions", response_model=CreatedView, status_code=201)
@@ -62,14 +67,16 @@ async def create_subscription(
     if query.restart and key is None:
         rule = "must be given with restart: a repeat would begin the subscription once more"
         raise invalid([Fault("Idempotency-Key", rule)], "header")
+    if query.test_clock:
+        _require_development(api, caller)
     now = api.machine_now()
     document = await read_document(request)
     given = accepted(api, caller, document, now)
     if key is None:
-        started = await _start(api, caller, given, now, restart=False)
+        started = await _start(api, caller, given, now, restart=False, is_test_clock=query.test_clock)
         status, body = _told(given, started, now)
     else:
-        status, body = await _once(api, caller, (key, query.restart, document), given, now)
+        status, body = await _once(api, caller, (key, query, document), given, now)
     where = {"Location": f"/v1/subscriptions/{given.id}"}
     return JSONResponse(body, status_code=status, headers=where)
 
@@ -100,24 +107,33 @@ def accepted(
     return subscription
 
 
+def _require_development(api: Api, caller: Caller) -> None:
+    """A virtual clock moves no real money: only in test mode, only with a server on this very machine. SPEC 16."""
+    account = api.accounts.get(caller.account)
+    try:
+        require_development_server(api.dunning.temporal)
+    except ConfigurationError as refused:
+        raise invalid([Fault("test_clock", str(refused), True)], "query") from None
+    if account is None or account.mode != "test":
+        raise invalid([Fault("test_clock", "needs a merchant account in test mode", True)], "query")
+
+
 async def _once(
-    api: Api, caller: Caller, asked: tuple[str, bool, dict[str, Any]], given: Subscription, now: datetime
+    api: Api, caller: Caller, asked: tuple[str, CreationQuery, dict[str, Any]], given: Subscription, now: datetime
 ) -> tuple[int, dict[str, Any]]:
     """Do it, unless the key says that it was done; a first request that died on its way is finished."""
-    key, restart, document = asked
+    key, query, document = asked
     before = await guarded(_generation(api, given))
     answer = await guarded(
-        api.ledger.begin_request(
-            caller.account, key, fingerprint=_fingerprint(restart, document), generation=before + 1
-        )
+        api.ledger.begin_request(caller.account, key, fingerprint=_fingerprint(query, document), generation=before + 1)
     )
     if answer.is_conflict:
         raise Trouble("key-reused", f"{key!r} belongs to another request of this account; nothing has changed")
     if answer.status is not None and answer.body is not None:
         return answer.status, answer.body
     # A restart that got as far as the ledger is not done again: only its run is made sure of.
-    is_to_do = restart and before < answer.generation
-    started = await _start(api, caller, given, now, restart=is_to_do)
+    is_to_do = query.restart and before < answer.generation
+    started = await _start(api, caller, given, now, restart=is_to_do, is_test_clock=query.test_clock)
     status, body = _told(given, started, now)
     await guarded(api.ledger.keep_answer(caller.account, key, status=status, body=body))
     return status, body
@@ -130,10 +146,12 @@ async def _generation(api: Api, given: Subscription) -> int:
         return 0
 
 
-async def _start(api: Api, caller: Caller, given: Subscription, now: datetime, *, restart: bool) -> Started:
+async def _start(
+    api: Api, caller: Caller, given: Subscription, now: datetime, *, restart: bool, is_test_clock: bool
+) -> Started:
     memo = {"request_id": caller.request_id}
     try:
-        return await guarded(api.dunning.start(given, now=now, restart=restart, memo=memo))
+        return await guarded(api.dunning.start(given, now=now, restart=restart, is_test_clock=is_test_clock, memo=memo))
     except Conflict as conflict:
         raise Trouble("conflict", str(conflict)) from None
 
@@ -155,6 +173,8 @@ def _rungs(given: Subscription, now: datetime) -> tuple[str, ...]:
     return rung_warnings(foretell(given, Script(), created_at=now, cycles=1), given.terms())
 
 
-def _fingerprint(restart: bool, document: dict[str, Any]) -> str:
-    whole = json.dumps([restart, document], sort_keys=True, separators=(",", ":"))
+def _fingerprint(query: CreationQuery, document: dict[str, Any]) -> str:
+    # A clock that is not asked for is not mentioned, so that fingerprints stay what they were.
+    asked = [query.restart, *(["test_clock"] if query.test_clock else []), document]
+    whole = json.dumps(asked, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(whole.encode()).hexdigest()

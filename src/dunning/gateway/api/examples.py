@@ -69,6 +69,8 @@ COMMANDS: dict[str, dict[str, Any]] = {
     "reinstate": {"command_id": "ops-2"},
 }
 
+REDELIVERY = {"since": "2026-03-05T00:00:00Z", "undelivered": True}
+
 RESULT = {"command_id": "support-4711", "status": "done", "reason": "", "detail": {}}
 
 CREATION = {

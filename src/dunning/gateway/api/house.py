@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, TypeVar
 
+import httpx
 import structlog
 from fastapi import Depends, Path, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -37,6 +38,7 @@ class Api:
         accounts: merchant accounts by name, as the settings have them.
         machine_now: the clock of creations.
         answer_seconds: how long a command's answer is waited for.
+        http: tries a backend's endpoint; without it, none is tried.
     """
 
     dunning: DunningClient
@@ -45,6 +47,7 @@ class Api:
     machine_now: Callable[[], datetime] = lambda: datetime.now(UTC)
     answer_seconds: float = 30.0
     query_seconds: float = 5.0
+    http: httpx.AsyncClient | None = None
 
     @property
     def ledger(self) -> Ledger:

@@ -14,6 +14,7 @@ from dunning.domain.fields import Identifier
 from dunning.domain.terms import Subscription
 from dunning.gateway.api import examples
 from dunning.gateway.api.customers import OptOutsBody
+from dunning.gateway.api.events import RedeliveryBody
 from dunning.gateway.api.previews import PreviewOptions
 from dunning.gateway.api.problems import KINDS, MEDIA_TYPE, Problem
 from dunning.gateway.api.steering import COMMANDS, body_model, needs_body
@@ -64,6 +65,7 @@ TAGS = {
     "Subscriptions": "Create, read and list what is to be collected.",
     "Records": "What happened: attempts, notices to the customer, events for your backend.",
     "Customers": "What a customer wants to get, and where nothing arrives.",
+    "Events": "What your endpoint receives, what it missed, and a trial.",
     "Commands": "Steer a subscription. Each is done once for its `command_id`.",
     "Preview": "See the future without starting anything.",
     "Health": "For load balancers; without a key.",
@@ -78,6 +80,8 @@ def _tag(path: str) -> str:
         return "Customers"
     if last in COMMANDS or "/commands/" in path:
         return "Commands"
+    if path.startswith("/v1/event"):
+        return "Events"
     if last in ("attempts", "notices", "events"):
         return "Records"
     return "Preview" if last == "previews" else "Subscriptions"
@@ -92,6 +96,7 @@ def _add_bodies(described: dict[str, Any]) -> None:
         "create": NewSubscription,
         "preview": PreviewBody,
         "opt-outs": OptOutsBody,
+        "redeliver": RedeliveryBody,
         **{name: body_model(name) for name in COMMANDS},
     }
     _, whole = models_json_schema([(model, "validation") for model in models.values()], ref_template=_REF + "{model}")
@@ -107,6 +112,7 @@ def _add_bodies(described: dict[str, Any]) -> None:
     _body(paths["/v1/previews"]["post"], PreviewBody.__name__, {"declined once": examples.PREVIEW})
     opt_outs = paths["/v1/customers/{customer_id}/opt-outs"]["put"]
     _body(opt_outs, OptOutsBody.__name__, {"no receipts by e-mail": examples.OPT_OUTS})
+    _body(paths["/v1/events/redeliver"]["post"], RedeliveryBody.__name__, {"given up": examples.REDELIVERY})
     for name in COMMANDS:
         operation = paths[f"/v1/subscriptions/{{subscription_id}}/{name}"]["post"]
         _body(operation, models[name].__name__, {name: examples.COMMANDS[name]}, is_required=needs_body(name))
@@ -172,11 +178,13 @@ def _kinds_of(path: str, operation: dict[str, Any]) -> list[str]:
         kinds += _WITH_BODY
     elif operation.get("parameters"):
         kinds.append("invalid-input")
-    if "{subscription_id}" in path or "{customer_id}" in path:
+    if any(name in path for name in ("{subscription_id}", "{customer_id}", "{event_id}")):
         kinds.append("not-found")
     last = path.rpartition("/")[2]
     if last in COMMANDS:
         kinds += ["refused", "conflict", "no-answer"]
+    elif path == "/v1/events/test":
+        kinds.append("conflict")
     elif "requestBody" in operation and last == "subscriptions":
         kinds += ["conflict", "key-reused"]
     return kinds

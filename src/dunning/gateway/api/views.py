@@ -267,6 +267,60 @@ class EventView(View):
     delivered_at: Instant | None
     undelivered_at: Instant | None = Field(description="given up after three days")
     tries: int
+    last_error: str | None = Field(description="why the latest delivery did not count")
+
+
+class UndeliveredView(View):
+    """An event that your backend did not take for three days."""
+
+    id: str
+    type: str
+    created_at: Instant
+    recorded_at: Instant = Field(description="when it was written, by the machine's clock")
+    subscription_id: str
+    sequence: int
+    undelivered_at: Instant
+    tries: int
+    last_error: str | None
+
+
+class UndeliveredPage(View):
+    """A page of events that were given up, oldest first."""
+
+    items: list[UndeliveredView]
+    next_cursor: str | None = Field(description="null on the last page")
+
+
+class EventTypeView(View):
+    """One kind of event."""
+
+    type: str
+    when: str
+    # `schema` is a name of pydantic's own
+    json_schema: dict[str, Any] = Field(description="JSON Schema (2020-12) of the whole event")
+    example: dict[str, Any]
+
+
+class EventTypesView(View):
+    """Every kind of event that your endpoint may receive."""
+
+    items: list[EventTypeView]
+
+
+class RedeliveryView(View):
+    """How many events are delivered again, each after the one before of its subscription."""
+
+    events: int
+
+
+class TestDeliveryView(View):
+    """What your endpoint answered to a signed test event."""
+
+    taken: bool
+    status: int | None = Field(description="null: no answer came")
+    milliseconds: int
+    because: str = Field(description="why the answer does not count")
+    event_id: str
 
 
 class CommandView(View):

@@ -1,0 +1,42 @@
+"""Holding every event that a test brings about against the catalogue: what is promised is what is sent. SPEC 10."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+
+from dunning.domain.event_catalogue import check_event
+from dunning.domain.messages import EventDraft
+from dunning.domain.step import Step
+
+
+@contextmanager
+def checked_steps() -> Iterator[None]:
+    """While it lasts, an event of the machine that breaks its promise fails the test that it happens in."""
+    told = Step._told
+
+    def checked(self: Step) -> tuple[EventDraft, ...]:
+        events = told(self)
+        for event in events:
+            check_event(event.type.value, event.data)
+        return events
+
+    Step._told = checked  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Step._told = told  # type: ignore[method-assign]
+
+
+async def require_promised(url: str) -> None:
+    """Every event in a ledger is as promised; a ledger that a test broke or never migrated has none."""
+    query = "select type, data from outbox"
+    try:
+        async with await psycopg.AsyncConnection.connect(url) as connection:
+            rows = await (await connection.execute(query)).fetchall()
+    except psycopg.errors.UndefinedTable:
+        return
+    for type_, data in rows:
+        check_event(type_, data)
