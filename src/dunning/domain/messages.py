@@ -31,6 +31,8 @@ class EventType(StrEnum):
     CANCELED = "subscription.canceled"
     RESTORED = "subscription.restored"
     DEFERRED = "subscription.deferred"
+    REVOKED = "subscription.revoked"
+    REFUNDED = "subscription.refunded"
     PAYMENT_METHOD_REQUIRED = "subscription.payment_method_required"
     ENDED = "subscription.ended"
     ATTENTION = "subscription.attention"

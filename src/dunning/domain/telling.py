@@ -82,6 +82,11 @@ def tell_canceled(step: Step, because: str) -> None:
     _plan(step, Occasion.CANCELED, None, because, facts)
 
 
+def tell_refunded(step: Step, amount: int, currency: str) -> None:
+    """Money was given back; `amount` in minor units."""
+    _plan(step, Occasion.REFUNDED, None, "money was given back", {"amount": amount, "currency": currency})
+
+
 def tell_gave_up(step: Step, obligation: Obligation) -> None:
     """The last attempt of a cycle failed and the plan goes on (RESUME)."""
     last = obligation.last

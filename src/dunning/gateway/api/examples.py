@@ -65,6 +65,8 @@ COMMANDS: dict[str, dict[str, Any]] = {
     "set_policy": {"command_id": "policy-2", "retry": {"ladder_days": [2, 5, 9]}, "grace_days": 3},
     "mark_fixed": {"command_id": "ops-1"},
     "reinstate": {"command_id": "ops-2"},
+    "refund": {"command_id": "refund-815", "order": "pay_4711", "amount": 2_500_000},
+    "revoke": {"command_id": "refund-816", "type": "PRORATED"},
 }
 
 RESULT = {"command_id": "support-4711", "status": "done", "reason": "", "detail": {}}
