@@ -301,6 +301,7 @@ def _charge_request(request: ChargeInput) -> ChargeRequest:
         business_at=request.business_at,
         subscription=request.subscription,
         obligation=request.obligation,
+        fees_inclusive=request.fees_inclusive,
         metadata=request.metadata,
     )
 
