@@ -5,7 +5,18 @@ from __future__ import annotations
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from dunning.sandbox import control, control_world, dodo, dodo_creation, dodo_payments, hosted, omise, whatsapp, xendit
+from dunning.sandbox import (
+    control,
+    control_world,
+    dodo,
+    dodo_creation,
+    dodo_payments,
+    dodo_refunds,
+    hosted,
+    omise,
+    whatsapp,
+    xendit,
+)
 from dunning.sandbox.errors import install_error_handlers
 from dunning.sandbox.gate import Gate
 from dunning.sandbox.state import Sandbox
@@ -21,8 +32,9 @@ def create_app(sandbox: Sandbox) -> ASGIApp:
     async def health() -> dict[str, str]:
         return {"status": "ok"}
 
-    for part in (control, control_world, dodo_creation, dodo, dodo_payments, hosted, whatsapp):
+    for part in (control, control_world, dodo_creation, dodo, dodo_payments, dodo_refunds, hosted, whatsapp):
         app.include_router(part.router)
+    app.include_router(dodo_refunds.control)
     app.mount(omise.PREFIX, omise.create_app(sandbox))
     app.mount(xendit.PREFIX, xendit.create_app(sandbox))
     return Gate(app, sandbox, faces=(omise.OmiseFace(), xendit.XenditFace(sandbox)))
