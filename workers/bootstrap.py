@@ -17,6 +17,7 @@ from activities.delivery import DeliveryActivities
 from activities.mandates import MandateActivities
 from activities.notices import NoticeActivities
 from activities.plans import PlanActivities
+from activities.refunds import RefundActivities
 from activities.supervision import SupervisionActivities
 from dunning.contract import TASK_QUEUE
 from dunning.ledger import Ledger
@@ -64,6 +65,7 @@ async def worker(client: Client, settings: Settings, *, task_queue: str = TASK_Q
         mandates = MandateActivities(ledger, providers)
         plans = PlanActivities(ledger, providers)
         charges = ChargeActivities(ledger, providers, settings.accounts)
+        refunds = RefundActivities(ledger, providers)
         notices = NoticeActivities(ledger, settings.accounts, http)
         stack.push_async_callback(notices.aclose)
         delivery = DeliveryActivities(ledger, settings.accounts, http)
@@ -85,6 +87,8 @@ async def worker(client: Client, settings: Settings, *, task_queue: str = TASK_Q
                 plans.change_plan,
                 charges.charge,
                 charges.look_up,
+                refunds.refund,
+                refunds.look_up_refund,
                 notices.send_notice,
                 delivery.deliver_events,
                 supervision.restart_lost_runs,

@@ -14,15 +14,18 @@ from dunning.domain.commands import (
     Defer,
     MarkFixed,
     Pause,
+    Refund,
     Reinstate,
     Restore,
     Resume,
     RetryNow,
+    Revoke,
     SetPolicy,
     SkipCycle,
     UpdatePaymentMethod,
 )
 from dunning.domain.expecting import waits_for_plan
+from dunning.domain.refunds import RefundStatus
 from dunning.domain.state import State
 
 
@@ -59,7 +62,18 @@ class CommandHandlers:
             reason = "a charge is on its way; the command is carried out when it has settled"
             return CommandResult(command_id=command.command_id, status="accepted", reason=reason)
         later = waits_for_plan(state, command)
-        return CommandResult(command_id=command.command_id, status="accepted", reason=later) if later else None
+        if later:
+            return CommandResult(command_id=command.command_id, status="accepted", reason=later)
+        return self._refund_under_way(command)
+
+    def _refund_under_way(self, command: Command) -> CommandResult | None:
+        """A refund that the provider was asked for, or could not be asked for yet, is answered later. SPEC 9."""
+        refunds = self._state.refunds if self._state is not None else ()
+        refund = next((one for one in refunds if one.command_id == command.command_id and one.is_open), None)
+        if refund is None or (refund.status is RefundStatus.PLANNED and refund.wait_until is None):
+            return None
+        reason = f"the refund is under way: {refund.because or 'the provider has not settled it yet'}"
+        return CommandResult(command_id=command.command_id, status="accepted", reason=reason)
 
     def _result_of(self, command: Command) -> CommandResult | None:
         if self._state is None:
@@ -172,4 +186,22 @@ class CommandHandlers:
 
     @reinstate.validator
     def _may_reinstate(self, command: Reinstate) -> None:
+        self._refuse_early(command)
+
+    @workflow.update(name="refund")
+    async def refund(self, command: Refund) -> CommandResult:
+        """Give a payment back, all that is left of it or an amount."""
+        return await self._execute(command)
+
+    @refund.validator
+    def _may_refund(self, command: Refund) -> None:
+        self._refuse_early(command)
+
+    @workflow.update(name="revoke")
+    async def revoke(self, command: Revoke) -> CommandResult:
+        """End access at once and give the running period back: all, its unused days, or one item."""
+        return await self._execute(command)
+
+    @revoke.validator
+    def _may_revoke(self, command: Revoke) -> None:
         self._refuse_early(command)

@@ -39,13 +39,14 @@ from dunning.ledger.models import ChargeInput, LookUpInput
 from dunning.notices.models import NoticeOutcome, SendNoticeInput
 from workflows import options
 from workflows.plans import PLAN_STEPS, PlanSteps
+from workflows.refunds import RefundSteps
 
 OBSERVED = "payment:"
 """What the state remembers a payment without our key by."""
 
 
 @workflow.defn(name=contract.WORKFLOW)
-class SubscriptionWorkflow(PlanSteps):
+class SubscriptionWorkflow(PlanSteps, RefundSteps):
     """One subscription, from its mandate to its end; re-opened from the ledger when something comes after."""
 
     @workflow.init
@@ -161,14 +162,20 @@ class SubscriptionWorkflow(PlanSteps):
             await self._look_up(decision, decision.obligation)
         elif decision.do is Do.SEND_NOTICE and decision.notice is not None:
             await self._send_notice(decision, decision.notice)
-        elif decision.do is Do.CREATE_MANDATE:
+        elif decision.refund is not None:
+            await self._give_back(decision, decision.refund)
+        elif decision.do in PLAN_STEPS:
+            await self._follow(decision)
+        else:
+            await self._tend_mandate(decision)
+
+    async def _tend_mandate(self, decision: Decision) -> None:
+        if decision.do is Do.CREATE_MANDATE:
             await self._create_mandate(decision)
         elif decision.do is Do.READ_MANDATE:
             await self._read_mandate(decision)
         elif decision.do is Do.END_MANDATE:
             await self._end_mandate(decision)
-        elif decision.do in PLAN_STEPS:
-            await self._follow(decision)
 
     async def _charge(self, decision: Decision, obligation_id: str) -> None:
         label = summary(self._s, decision)
@@ -193,6 +200,7 @@ class SubscriptionWorkflow(PlanSteps):
             business_at=self._now(),
             recurs_every_days=self._s.terms.schedule.shortest_period_days if obligation.is_cycle else None,
             is_method_attached=attempt.method == self._s.attached,
+            fees_inclusive=getattr(self._s.terms.provider_options, "adaptive_currency_fees_inclusive", None),
             carry=carry,
             known_payments=self._known_payments(),
         )

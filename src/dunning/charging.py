@@ -302,6 +302,7 @@ def _charge_request(request: ChargeInput) -> ChargeRequest:
         subscription=request.subscription,
         obligation=request.obligation,
         recurs_every_days=request.recurs_every_days,
+        fees_inclusive=request.fees_inclusive,
         metadata=request.metadata,
     )
 

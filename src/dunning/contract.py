@@ -16,8 +16,9 @@ from dunning.domain.attempts import Outcome
 from dunning.domain.base import Value
 from dunning.domain.command_table import COMMAND_TABLE
 from dunning.domain.plans import PlanStanding
+from dunning.domain.refunds import RefundOutcome
 from dunning.domain.state import State
-from dunning.providers.base import Mandate, MessageKind, Payment
+from dunning.providers.base import Mandate, MessageKind, Payment, Refund
 
 WORKFLOW = "SubscriptionWorkflow"
 """The workflow type; its `run` takes one `SubscriptionInput` and returns nothing."""
@@ -114,6 +115,8 @@ class ProviderFact(Value):
         occurred_at: the provider's clock, UTC.
         attempt_key: our key found in the message; `outcome` then is what that attempt came to.
         payment: without `attempt_key`, a payment that we did not send.
+        refund_key: our key of the refund it is about; `refund_outcome` then is what that came to.
+        refund: without `refund_key`, a refund that was made at the provider.
         plan: of a plan that the provider runs, what it says now; None: it is to be read.
         notice: with `kind` `notice`, what became of one.
     """
@@ -127,6 +130,9 @@ class ProviderFact(Value):
     mandate: Mandate | None = None
     method_token: str | None = None
     dispute_is_open: bool = False
+    refund: Refund | None = None
+    refund_key: str | None = None
+    refund_outcome: RefundOutcome | None = None
     plan: PlanStanding | None = None
     notice: NoticeHeard | None = None
 

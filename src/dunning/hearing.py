@@ -12,7 +12,7 @@ from dunning.contract import NoticeHeard, ProviderFact
 from dunning.domain import facts
 from dunning.domain.attempts import Attempt, OutcomeKind
 from dunning.domain.state import Obligation, State
-from dunning.providers.base import MandateStatus, MessageKind, PaymentStatus
+from dunning.providers.base import MandateStatus, MessageKind, PaymentStatus, RefundStatus
 
 CREDIBLE_SKEW = timedelta(days=1)
 """A provider's clock is believed within a day of ours; beyond it (a test clock, say) the arrival counts."""
@@ -35,11 +35,14 @@ def facts_of(state: State, heard: ProviderFact, now: datetime) -> list[facts.Fac
         found.extend(_mandate(heard))
     elif heard.kind is MessageKind.METHOD_UPDATED and heard.method_token is not None:
         found.append(facts.MethodUpdated(at=heard.occurred_at, token=heard.method_token))
+    elif heard.kind is MessageKind.DISPUTE and heard.payment is not None:
+        fact = facts.DisputeOpened if heard.dispute_is_open else facts.DisputeClosed
+        found.append(fact(at=heard.occurred_at, payment_id=heard.payment.payment_id))
+    elif heard.kind is MessageKind.REFUND:
+        found.extend(_refund(heard))
     elif heard.kind is MessageKind.PLAN:
         told = facts.PlanRead(standing=heard.plan) if heard.plan is not None else facts.PlanHinted()
         found.append(told)
-    elif heard.kind is MessageKind.DISPUTE and heard.dispute_is_open and heard.payment is not None:
-        found.append(facts.DisputeOpened(at=heard.occurred_at, payment_id=heard.payment.payment_id))
     elif heard.kind is MessageKind.NOTICE and heard.notice is not None:
         found.append(_undelivered(heard.notice))
     return found
@@ -49,6 +52,24 @@ def _undelivered(told: NoticeHeard) -> facts.NoticeUndelivered:
     return facts.NoticeUndelivered(
         key=told.key, at=told.at, because=told.because, attention=told.attention, is_told=told.is_told
     )
+
+
+def _refund(heard: ProviderFact) -> list[facts.Fact]:
+    """A refund of ours by its key; one made at the provider, where it was made."""
+    if heard.refund_key is not None and heard.refund_outcome is not None:
+        return [facts.RefundConcluded(key=heard.refund_key, outcome=heard.refund_outcome)]
+    refund = heard.refund
+    if refund is None or refund.payment_id is None or refund.status is not RefundStatus.SUCCEEDED:
+        return []
+    return [
+        facts.RefundObserved(
+            refund_id=refund.refund_id,
+            payment_id=refund.payment_id,
+            amount=refund.amount,
+            currency=refund.currency,
+            at=heard.occurred_at,
+        )
+    ]
 
 
 def _payment(state: State, heard: ProviderFact) -> list[facts.Fact]:

@@ -22,6 +22,8 @@ VALID = {
     "set_policy": {"retry": {"ladder_days": [1, 5]}, "grace_days": 3, "failed_attempt_notifications": [1]},
     "mark_fixed": {},
     "reinstate": {},
+    "refund": {"order": "pay_1", "amount": 2500, "revoke": True},
+    "revoke": {"type": "ITEM", "item": "seats"},
 }
 
 
@@ -72,6 +74,11 @@ def test_instants_are_kept_in_utc():
         ({"name": "update_payment_method", "command_id": "c", "token": "4242424242424242"}, "token"),
         ({"name": "update_payment_method", "command_id": "c", "token": "pm", "expires": "2027-13"}, "expires"),
         ({"name": "skip_cycle", "command_id": "c", "number": 0}, "number"),
+        ({"name": "refund", "command_id": "c"}, "order"),
+        ({"name": "refund", "command_id": "c", "order": "someone@example.com"}, "order"),
+        ({"name": "refund", "command_id": "c", "order": "1", "amount": 0}, "amount"),
+        ({"name": "revoke", "command_id": "c"}, "type"),
+        ({"name": "revoke", "command_id": "c", "type": "HALF"}, "type"),
         ({"name": "set_policy", "command_id": "c", "hold_days": 61}, "hold_days"),
         ({"name": "set_policy", "command_id": "c", "retry": {"ladder_days": [5, 5]}}, "retry.ladder_days.1"),
         ({"name": "set_policy", "command_id": "c", "retry": {"ladder_days": [1, 2, 3, 4]}}, "retry.max_attempts"),

@@ -63,6 +63,8 @@ canceled: paid -> succeeded
 """
 ADDED_CYCLE = """
 unknown: proved_declined_merchant -> awaiting_operator; proved_declined_technical -> attempting; paid -> succeeded
+succeeded: refunded, disputed -> succeeded
+canceled: refunded, disputed -> canceled
 """
 
 

@@ -25,6 +25,8 @@ from dunning.providers.base import (
     ProviderUnavailable,
 )
 from dunning.providers.dodo import DodoProvider
+from dunning.providers.dodo_client import ADVICE
+from dunning.providers.dodo_requests import charge_body
 from dunning.providers.registry import provider_for
 from dunning.sandbox.serving import serving
 from dunning.settings import AccountSettings
@@ -32,11 +34,12 @@ from tests.builders import subscription
 from tests.providers.conftest import DodoRig
 from tests.providers.contract import AT, ProviderContract, asking, mandate_request, order
 from tests.providers.link_contract import LinkContract
+from tests.providers.money_contract import MoneyContract
 
 KEY = SecretStr("dodo_test_key")
 
 
-class TestContract(ProviderContract, LinkContract):
+class TestContract(ProviderContract, LinkContract, MoneyContract):
     """Everything that is asked of every adapter."""
 
 
@@ -312,3 +315,35 @@ class TestModes:
         account = AccountSettings(provider="google_play", mode="test", api_key=SecretStr("k"), merchant_name="Demo")
         with pytest.raises(ConfigurationError, match="google_play"):
             provider_for(account)
+
+
+class TestTheGuidesFaults:
+    """What the guide's page of common faults lists comes with what can be done about it."""
+
+    @pytest.mark.server
+    async def test_a_currency_that_the_account_does_not_take_is_the_merchants_to_put_right(self, rig: DodoRig) -> None:
+        answer = await rig.provider.charge(order(await rig.agree(), currency="ZZZ"))
+        assert (answer.kind, answer.code) == (AnswerKind.REFUSED, "UNSUPPORTED_CURRENCY")
+        assert "enable it" in answer.because
+        found = classify(rig.provider.declines, answer.code_field, answer.code)
+        assert found.klass is DeclineClass.MERCHANT
+        assert await rig.book() == []
+
+    @pytest.mark.server
+    @pytest.mark.parametrize("code", ["INVALID_REQUEST_BODY", "UNSUPPORTED_BILLING_CURRENCY"])
+    async def test_a_mandate_that_is_refused_says_what_to_do(self, code: str) -> None:
+        async with answering(422, says(code)) as provider:
+            with pytest.raises(ProviderRefused) as refused:
+                await provider.create_mandate(mandate_request())
+        assert ADVICE[code] in str(refused.value)
+
+    def test_what_options_say_of_fees_goes_with_every_charge(self) -> None:
+        assert "adaptive_currency_fees_inclusive" not in charge_body(order("sub_1"))
+        assert charge_body(order("sub_1", fees_inclusive=True))["adaptive_currency_fees_inclusive"] is True
+
+    @pytest.mark.server
+    async def test_the_customers_portal_is_linked_by_the_mandate(self, rig: DodoRig) -> None:
+        link = await rig.provider.portal_link(await rig.agree(), return_url="https://example.com/back")
+        assert link.startswith("http")
+        with pytest.raises(ProviderRefused):
+            await rig.provider.portal_link("sub_nobody")

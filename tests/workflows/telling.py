@@ -11,7 +11,7 @@ from dunning.domain.attempts import Outcome, OutcomeKind
 from dunning.domain.declines import DeclineClass
 from dunning.domain.state import State
 from dunning.domain.tables import CycleStatus, SubscriptionStatus
-from dunning.providers.base import Mandate, MandateStatus, MessageKind, Payment, PaymentStatus
+from dunning.providers.base import Mandate, MandateStatus, MessageKind, Payment, PaymentStatus, Refund, RefundStatus
 from tests.workflows.shared_clock import A_MOMENT
 from tests.workflows.world import Life, World
 
@@ -56,6 +56,33 @@ async def mandate(life: Life, status: MandateStatus) -> None:
     now = await life.world.now()
     found = Mandate(reference=life.reference, status=status, method_token="pm_1")
     await _tell(life, fact(MessageKind.MANDATE, now, mandate=found))
+
+
+async def refund_of(life: Life, payment_id: str, amount: int) -> ProviderFact:
+    """The message that money was given back at the provider, without us."""
+    now = await life.world.now()
+    made = Refund(
+        refund_id=f"rfd_{uuid.uuid4().hex}", payment_id=payment_id, status=RefundStatus.SUCCEEDED, amount=amount,
+        currency="IDR", created_at=now,
+    )  # fmt: skip
+    return fact(MessageKind.REFUND, now, refund=made)
+
+
+async def dispute_of(life: Life, payment_id: str, *, is_open: bool = True) -> ProviderFact:
+    """The message that the customer disputes a payment, or that the dispute is over."""
+    now = await life.world.now()
+    paid = Payment(payment_id=payment_id, status=PaymentStatus.SUCCEEDED, amount=0, currency="IDR", created_at=now)
+    return fact(MessageKind.DISPUTE, now, payment=paid, dispute_is_open=is_open)
+
+
+async def refund(life: Life, payment_id: str, amount: int) -> None:
+    """Money was given back at the provider, without us."""
+    await _tell(life, await refund_of(life, payment_id, amount))
+
+
+async def dispute(life: Life, payment_id: str, *, is_open: bool) -> None:
+    """The customer disputes a payment, or that dispute is over."""
+    await _tell(life, await dispute_of(life, payment_id, is_open=is_open))
 
 
 async def _tell(life: Life, told: ProviderFact) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from tests import servers
-from tests.workflows import stories_cycle, stories_subscription
+from tests.workflows import stories_cycle, stories_refunds, stories_subscription
 from tests.workflows.shared_clock import Corner, SharedClock
 from tests.workflows.stories import STORIES, Story
 from tests.workflows.walking import Row, Walked, all_rows, listening, row_of
@@ -25,6 +25,7 @@ RESULT = 3.5
 """Seconds that a charge waits for its result; stories about pending payments wait for nothing."""
 
 assert stories_cycle.__doc__
+assert stories_refunds.__doc__
 assert stories_subscription.__doc__
 
 NOT_WALKED: dict[Row, str] = {
@@ -32,11 +33,6 @@ NOT_WALKED: dict[Row, str] = {
     for words, because in {
         "C scheduled canceled": "a cycle is scheduled only inside one step: nothing can come between",
         "C scheduled paid": "a cycle is scheduled only inside one step: nothing can come between",
-        "S active revoke": "the command comes with a later issue",
-        "S past_due revoke": "the command comes with a later issue",
-        "S on_hold revoke": "the command comes with a later issue",
-        "S paused revoke": "the command comes with a later issue",
-        "S canceled revoke": "the command comes with a later issue",
         "S past_due ended_with_time_left": "only Google Play says so; it comes with a later issue",
         "S on_hold ended_with_time_left": "only Google Play says so; it comes with a later issue",
     }.items()

@@ -27,6 +27,7 @@ from activities.delivery import DeliveryActivities
 from activities.mandates import MandateActivities
 from activities.notices import NoticeActivities
 from activities.plans import PlanActivities
+from activities.refunds import RefundActivities
 from dunning import contract
 from dunning.charging import WAIT_FOR_RESULT
 from dunning.contract import ProviderFact, StateReport, SubscriptionInput
@@ -214,6 +215,13 @@ class Life:
         rows = answer.json()
         return rows if isinstance(rows, list) else rows["charges"]
 
+    async def refunds(self) -> list[dict[str, Any]]:
+        """The provider's book of refunds for this subscription."""
+        headers = {"authorization": "Bearer dodo_test_key"}
+        query = {"subscription_id": self.reference, "page_size": 100}
+        answer = await self.world.http.get("/refunds", params=query, headers=headers)
+        return list(answer.json()["items"])
+
     async def control(self, path: str, **body: Any) -> dict[str, Any]:
         """Steer the customer at the provider."""
         answer = await self.world.http.post(f"/_sandbox/subscriptions/{self.reference}/{path}", json=body)
@@ -260,6 +268,7 @@ async def open_world(
         book, mandates = BookActivities(ledger), MandateActivities(ledger, providers)
         plans = PlanActivities(ledger, providers)
         charges = ChargeActivities(ledger, providers, settings, wait_seconds=wait_seconds)
+        refunds = RefundActivities(ledger, providers)
         notices = NoticeActivities(ledger, settings, http)
         delivery = DeliveryActivities(ledger, settings, http)
         world = World(env, ledger, sandbox, mail)
@@ -271,7 +280,8 @@ async def open_world(
                 book.load_subscription, book.record, book.begin_command,
                 mandates.create_mandate, mandates.read_mandate, mandates.end_mandate,
                 plans.create_plan, plans.read_plan, plans.end_plan, plans.change_plan,
-                charges.charge, charges.look_up, notices.send_notice, delivery.deliver_events,
+                charges.charge, charges.look_up, refunds.refund, refunds.look_up_refund,
+                notices.send_notice, delivery.deliver_events,
             ],
             workflow_runner=workflow_runner(strict=strict),
         )  # fmt: skip

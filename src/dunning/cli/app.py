@@ -41,6 +41,8 @@ _COMMANDS = {
     "skip-cycle": "dunning.cli.steering:skip_cycle",
     "set-policy": "dunning.cli.steering:set_policy",
     "mark-fixed": "dunning.cli.steering:mark_fixed",
+    "refund": "dunning.cli.steering:refund",
+    "revoke": "dunning.cli.steering:revoke",
     "reinstate": "dunning.cli.steering:reinstate",
 }
 """Name -> where it is: a function, or a `typer.Typer` with commands of its own. The order is the order of the help."""

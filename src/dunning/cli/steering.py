@@ -16,7 +16,7 @@ import typer
 from dunning.cli.exits import REFUSED
 from dunning.cli.output import print_json, say
 from dunning.cli.session import AccountOption, JsonOption, SubscriptionArgument, session
-from dunning.domain.commands import CancelType, CommandResult
+from dunning.domain.commands import CancelType, CommandResult, RevokeType
 from dunning.domain.retrying import LadderAnchor
 from dunning.domain.terms import FailedCycleAction, OnHardDecline
 from dunning.errors import Fault, InvalidInput
@@ -243,3 +243,31 @@ def reinstate(
 ) -> None:
     """Give access back after a late payment for a subscription that ended."""
     _send("reinstate", subscription, account, command_id, as_data)
+
+
+def refund(
+    subscription: SubscriptionArgument,
+    order: Annotated[str, typer.Argument(help="a payment's id, a cycle's number, or a charge (od-...)")],
+    *,
+    amount: Annotated[int | None, typer.Option(help="minor units; without it, all that is left")] = None,
+    revoke: Annotated[bool, typer.Option("--revoke", help="end access as well")] = False,
+    account: AccountOption = None,
+    command_id: IdOption = None,
+    as_data: JsonOption = False,
+) -> None:
+    """Give a payment back, all or part."""
+    given = {"order": order, "amount": amount, "revoke": revoke or None}
+    _send("refund", subscription, account, command_id, as_data, **given)
+
+
+def revoke(
+    subscription: SubscriptionArgument,
+    *,
+    type_: Annotated[RevokeType, typer.Option("--type", help="what of the running period is given back")],
+    item: Annotated[str | None, typer.Option(help="with --type ITEM: the product")] = None,
+    account: AccountOption = None,
+    command_id: IdOption = None,
+    as_data: JsonOption = False,
+) -> None:
+    """End access at once, and give the running period back."""
+    _send("revoke", subscription, account, command_id, as_data, type=type_.value, item=item)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from dunning.domain import announcing, collecting, commanding, facts, lifecycle, plan_facts, telling
+from dunning.domain import announcing, collecting, commanding, facts, lifecycle, plan_facts, refunding, telling
 from dunning.domain.attempts import OutcomeKind, Trigger
 from dunning.domain.commands import CommandResult
 from dunning.domain.decide import UNCLEAR_FLAG, WINDOW_FLAG, Do
@@ -156,6 +156,7 @@ def _payment_observed(step: Step, fact: facts.PaymentObserved) -> None:
         obligation=obligation.id,
     )
     lifecycle.take_payment(step, obligation, fact.at, "a payment arrived for a cycle that was given up")
+    step.put(step.s.obligation(obligation.id), paid_by=fact.payment_id)
 
 
 def _once(step: Step, key: str) -> bool:
@@ -190,7 +191,12 @@ def _dispute_opened(step: Step, fact: facts.DisputeOpened) -> None:
     for obligation in step.s.open_obligations:
         if obligation.status is CycleStatus.RETRYING:
             step.put(obligation, next=None)
+    refunding.dispute(step, fact.payment_id, is_open=True)
     step.attend("a payment is disputed: attempts have stopped")
+
+
+def _dispute_closed(step: Step, fact: facts.DisputeClosed) -> None:
+    refunding.dispute(step, fact.payment_id, is_open=False)
 
 
 # --- time ------------------------------------------------------------------------------------------
@@ -290,7 +296,7 @@ _TIME: dict[Do, Callable[[Step, Obligation | None], None]] = {
 
 
 def _queued(step: Step, fact: facts.Queued) -> None:
-    known = {c.command_id for c in step.s.queue} | {r.command_id for r in step.s.results}
+    known = {c.command_id for c in (*step.s.queue, *step.s.results, *step.s.refunds)}
     if fact.command.command_id not in known:
         step.set(queue=(*step.s.queue, fact.command))
 
@@ -332,6 +338,9 @@ _HANDLERS: dict[str, Callable[[Step, Any], None]] = {
     "method_updated": _method_updated,
     "method_lost": _method_lost,
     "dispute_opened": _dispute_opened,
+    "dispute_closed": _dispute_closed,
+    "refund_concluded": refunding.conclude,
+    "refund_observed": refunding.observe,
     "time_came": _time_came,
     "queued": _queued,
     "commanded": _commanded,

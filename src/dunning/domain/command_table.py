@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
+from dunning.domain import orders
 from dunning.domain.access import ends_at
 from dunning.domain.base import Value
-from dunning.domain.commands import Charge, Command, RetryNow, SkipCycle
+from dunning.domain.commands import Charge, Command, Refund, RetryNow, Revoke, SkipCycle
 from dunning.domain.plan_commands import refusal
 from dunning.domain.state import Obligation, State
 from dunning.domain.tables import CycleStatus, SubscriptionStatus
@@ -99,6 +100,14 @@ COMMAND_TABLE: Mapping[str, Mapping[SubscriptionStatus, str]] = {
         **_PAUSED,
         **_row(_S.ACTIVE, _S.PAST_DUE, _S.ON_HOLD, _S.CANCELED),
     },
+    # Whatever the subscription has come to: money that was taken can be given back.
+    "refund": _row(*_ALL),
+    "revoke": {
+        **_ENDED,
+        _S.REQUIRES_ACTION: "nothing has begun that could be revoked; cancel it",
+        _S.ACTIVATING: "it is being activated; cancel it",
+        **_row(_S.ACTIVE, _S.PAST_DUE, _S.ON_HOLD, _S.PAUSED, _S.CANCELED),
+    },
     "reinstate": {
         **dict.fromkeys(_ALL, "only a subscription that ended can be reinstated"),
         _S.FAILED: "it never started; start it again",
@@ -106,8 +115,8 @@ COMMAND_TABLE: Mapping[str, Mapping[SubscriptionStatus, str]] = {
     },
 }
 
-WAITS = frozenset({"cancel", "pause", "retry_now"})
-"""Queued until the charge on its way has settled. SPEC 8, 9."""
+WAITS = frozenset({"cancel", "pause", "retry_now", "revoke"})
+"""Queued until the charge on its way has settled. SPEC 8, 9. A refund waits for the charge that it names."""
 
 
 class Verdict(Value):
@@ -119,6 +128,8 @@ class Verdict(Value):
 
 def waits(state: State, command: Command) -> bool:
     """Whether the command is put off while a charge is on its way."""
+    if isinstance(command, Refund):
+        return orders.is_on_its_way(state, command.order)
     return command.name in WAITS
 
 
@@ -203,7 +214,17 @@ def _defer(state: State, command: Command, now: datetime) -> str | None:
     return None
 
 
+def _refund(state: State, command: Command, now: datetime) -> str | None:
+    return orders.refuse_refund(state, command) if isinstance(command, Refund) else None
+
+
+def _revoke(state: State, command: Command, now: datetime) -> str | None:
+    return orders.refuse_revoke(state, command) if isinstance(command, Revoke) else None
+
+
 _CHECKS = {
+    "refund": _refund,
+    "revoke": _revoke,
     "restore": _restore,
     "retry_now": _retry_now,
     "charge": _charge,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from dunning.domain import collecting, lifecycle, plan_commands, planning, telling, unpaid
+from dunning.domain import collecting, lifecycle, plan_commands, planning, refunding, telling, unpaid
 from dunning.domain.attempts import Trigger, on_demand_obligation
 from dunning.domain.command_table import judge, retry_target
 from dunning.domain.commands import (
@@ -52,7 +52,9 @@ def run_command(step: Step, command: Command) -> None:
 
 def carry_out(step: Step, command: Command) -> None:
     """Do what the command asks for, and answer."""
-    detail = _HANDLERS[command.name](step, command) or {}
+    detail = _HANDLERS[command.name](step, command)
+    if detail is None:
+        return  # answered when it is known what came of it
     step.answer(CommandResult(command_id=command.command_id, status="done", reason="", detail=detail))
 
 
@@ -239,7 +241,7 @@ def _iso(instant: datetime | None) -> str | None:
     return instant.isoformat() if instant is not None else None
 
 
-_HANDLERS: dict[str, Callable[[Step, Any], dict[str, str]]] = {
+_HANDLERS: dict[str, Callable[[Step, Any], dict[str, str] | None]] = {
     "cancel": _cancel,
     "restore": _restore,
     "pause": _pause,
@@ -252,4 +254,6 @@ _HANDLERS: dict[str, Callable[[Step, Any], dict[str, str]]] = {
     "set_policy": _set_policy,
     "mark_fixed": _mark_fixed,
     "reinstate": _reinstate,
+    "refund": refunding.refund,
+    "revoke": refunding.revoke,
 }

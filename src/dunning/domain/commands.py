@@ -17,6 +17,7 @@ from dunning.domain.fields import (
     MAX_AMOUNT,
     STORED,
     Currency,
+    Flag,
     Identifier,
     Instant,
     Metadata,
@@ -33,6 +34,14 @@ class CancelType(StrEnum):
 
     USER_REQUESTED_STOP_RENEWALS = "USER_REQUESTED_STOP_RENEWALS"
     DEVELOPER_REQUESTED_STOP_PAYMENTS = "DEVELOPER_REQUESTED_STOP_PAYMENTS"
+
+
+class RevokeType(StrEnum):
+    """What is given back when access ends at once: all of the running period's price, its unused days, one item's."""
+
+    FULL = "FULL"
+    PRORATED = "PRORATED"
+    ITEM = "ITEM"
 
 
 class _Command(Value):
@@ -131,6 +140,27 @@ class Reinstate(_Command):
     name: Literal["reinstate"] = "reinstate"
 
 
+class Refund(_Command):
+    """Give a payment back, all that is left of it or an `amount` (minor units).
+
+    `order` is what was paid: the provider's id of the payment, an attempt's key, a cycle's number, or a charge's
+    obligation. `revoke` ends access as well, once the provider has taken the refund.
+    """
+
+    name: Literal["refund"] = "refund"
+    order: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,255}$")]
+    amount: Annotated[Whole, Field(gt=0, le=MAX_AMOUNT)] | None = None
+    revoke: Flag = False
+
+
+class Revoke(_Command):
+    """End access at once and give the running period back: all of it, its unused days, or one item's price."""
+
+    name: Literal["revoke"] = "revoke"
+    type: RevokeType
+    item: Text | None = None
+
+
 Command = Annotated[
     Cancel
     | Restore
@@ -143,7 +173,9 @@ Command = Annotated[
     | SkipCycle
     | SetPolicy
     | MarkFixed
-    | Reinstate,
+    | Reinstate
+    | Refund
+    | Revoke,
     Field(discriminator="name"),
 ]
 

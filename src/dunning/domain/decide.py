@@ -15,6 +15,7 @@ from dunning.domain import expecting, planning
 from dunning.domain.access import ends_at
 from dunning.domain.command_table import waits
 from dunning.domain.messages import NoticeStatus
+from dunning.domain.refunds import RefundStatus
 from dunning.domain.state import Obligation, State
 from dunning.domain.tables import ENDED, OPEN_CYCLE, UNSETTLED_CYCLE, CycleStatus, SubscriptionStatus
 
@@ -29,6 +30,8 @@ class Do(StrEnum):
     CHANGE_PLAN = "change_plan"
     CHARGE = "charge"
     LOOK_UP = "look_up"
+    REFUND = "refund"
+    LOOK_UP_REFUND = "look_up_refund"
     READ_MANDATE = "read_mandate"
     READ_PLAN = "read_plan"
     RAISE_ATTENTION = "raise_attention"
@@ -79,6 +82,7 @@ class Decision(NamedTuple):
     because: str
     obligation: str | None = None
     notice: str | None = None
+    refund: str | None = None
 
 
 def _at_then_rank(candidate: Decision) -> tuple[datetime, int]:
@@ -111,6 +115,8 @@ def _candidates(state: State) -> list[Decision]:
         found += _cycles(state)
     if state.notices:
         found += _notices(state)
+    if state.refunds:
+        found += _refunds(state)
     if state.is_ended:
         found += _ending(state)
     return found
@@ -241,10 +247,26 @@ def _notices(state: State) -> Iterator[Decision]:
             yield Decision(do=Do.SEND_NOTICE, at=notice.at, because=notice.because, notice=notice.key)
 
 
+def _refunds(state: State) -> Iterator[Decision]:
+    """A refund is made at once; one that is not clear is asked for, never made again blindly. SPEC 13."""
+    for refund in state.open_refunds:
+        if refund.status is RefundStatus.PLANNED or refund.since is None:
+            because = f"order {refund.order} is to be given back"
+            yield Decision(do=Do.REFUND, at=refund.wait_until or refund.at, because=because, refund=refund.key)
+        elif refund.status is RefundStatus.UNKNOWN:
+            age = planning.age_of_look(planning.LOOK_UPS, planning.LOOK_UP_CAP, refund.looks)
+            because = "what became of a refund is unclear: asking the provider, never refunding again blindly"
+            yield Decision(do=Do.LOOK_UP_REFUND, at=refund.since + age, because=because, refund=refund.key)
+        else:
+            age = planning.age_of_look(planning.PENDING_LOOKS, planning.PENDING_CAP, refund.looks)
+            because = "the provider has not settled a refund yet: asking it"
+            yield Decision(do=Do.LOOK_UP_REFUND, at=refund.since + age, because=because, refund=refund.key)
+
+
 def _ending(state: State) -> Iterator[Decision]:
     if state.unsettled or any(True for _ in expecting.plan_expectations(state)):
         return
     if state.reference is not None and not state.is_mandate_ended:
         yield Decision(do=Do.END_MANDATE, at=state.latest, because="nothing is collected any more")
-    elif not state.live_notices and not state.queue:
+    elif not state.live_notices and not state.queue and not state.open_refunds:
         yield Decision(do=Do.FINISH, at=state.latest, because=f"the subscription is {state.status.value}")

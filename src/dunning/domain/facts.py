@@ -15,6 +15,7 @@ from dunning.domain.attempts import Outcome
 from dunning.domain.base import Known, Value
 from dunning.domain.commands import Command
 from dunning.domain.plans import PlanStanding
+from dunning.domain.refunds import RefundOutcome
 
 
 class MandateCreated(Value):
@@ -122,6 +123,34 @@ class DisputeOpened(Value):
     fact: Literal["dispute_opened"] = "dispute_opened"
     at: datetime
     payment_id: str
+
+
+class DisputeClosed(Value):
+    """A dispute is over, whoever won it."""
+
+    fact: Literal["dispute_closed"] = "dispute_closed"
+    at: datetime
+    payment_id: str
+
+
+class RefundConcluded(Value):
+    """What a refund of ours came to, told by the call itself, a look-up or the provider's message."""
+
+    fact: Literal["refund_concluded"] = "refund_concluded"
+    key: str
+    outcome: RefundOutcome
+    is_look_up: bool = False
+
+
+class RefundObserved(Value):
+    """A refund that was made at the provider without us; amounts in minor units."""
+
+    fact: Literal["refund_observed"] = "refund_observed"
+    refund_id: str
+    payment_id: str
+    amount: int
+    currency: str
+    at: datetime
 
 
 class Commanded(Value):
@@ -279,6 +308,9 @@ Fact = Annotated[
     | MethodUpdated
     | MethodLost
     | DisputeOpened
+    | DisputeClosed
+    | RefundConcluded
+    | RefundObserved
     | Commanded
     | Queued
     | NoticeStarted

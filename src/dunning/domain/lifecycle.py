@@ -7,7 +7,7 @@ from datetime import datetime
 from dunning.domain import planning, telling
 from dunning.domain.attempts import Attempt
 from dunning.domain.calendar import open_calendar
-from dunning.domain.commands import Cancel, Pause
+from dunning.domain.commands import Cancel, Pause, Revoke
 from dunning.domain.messages import EventType
 from dunning.domain.state import Obligation, State
 from dunning.domain.step import Step
@@ -257,8 +257,8 @@ def fail(step: Step, because: str) -> None:
 
 
 def is_stop_waiting(state: State, obligation: Obligation) -> bool:
-    """Whether a queued cancel or pause waits for this obligation's charge to settle. SPEC 8."""
-    if not state.queue or not any(isinstance(c, Cancel | Pause) for c in state.queue):
+    """Whether a queued cancel, pause or revoke waits for this obligation's charge to settle. SPEC 8."""
+    if not state.queue or not any(isinstance(c, Cancel | Pause | Revoke) for c in state.queue):
         return False
     committed = state.terms.schedule.commitment_cycles or 0
     return obligation.number is None or obligation.number > committed

@@ -120,6 +120,7 @@ PLAN_RULES: Mapping[str, PlanRules] = {
         calendar=Expressible(forms=tuple(INTERVALS_OF_ON), charges_at_once=False, least_gap_days=3),
         ways={
             "cancel": _END,
+            "revoke": _END,
             "restore": _TAKE_OVER,
             "pause": _TAKE_OVER,
             "resume": _TAKE_OVER,
@@ -140,6 +141,7 @@ PLAN_RULES: Mapping[str, PlanRules] = {
         calendar=Expressible(is_any_anchor_bound=True, most_intervals=365),
         ways={
             "cancel": _END,
+            "revoke": _END,
             "restore": _never("a Xendit plan that was deactivated cannot be activated again; start it anew"),
             "pause": _PLAN,
             "defer": _PLAN,

@@ -23,6 +23,7 @@ from dunning.domain.outcomes import (
     ScriptedSuccess,
 )
 from dunning.domain.preview_plan import PLAN_DECISIONS, PlanWalk
+from dunning.domain.refunds import RefundKind, RefundOutcome
 from dunning.domain.script import PAY_BY_LINK, Script, ScriptedAction
 from dunning.domain.state import Obligation, State
 from dunning.domain.step import Applied
@@ -157,7 +158,8 @@ class Walk(PlanWalk):
 
     def _forget(self) -> None:
         """Obligations that are over leave the state, as they do where a run ends."""
-        kept = tuple([o for o in self.state.obligations if o.status in _KEPT])[-12:]
+        paid = [o for o in self.state.obligations if o.is_cycle and o.status is CycleStatus.SUCCEEDED][-1:]
+        kept = tuple([o for o in self.state.obligations if o.status in _KEPT or o in paid])[-12:]
         if len(kept) < len(self.state.obligations):
             self._remember()
             self.state = self.state.but(obligations=kept)
@@ -171,20 +173,40 @@ class Walk(PlanWalk):
             self._charge(decision.obligation or "")
         elif decision.do is Do.LOOK_UP:
             self._look_up(decision.obligation or "")
+        elif decision.do is Do.REFUND:
+            self._refund(decision.refund or "")
         elif decision.do is Do.SEND_NOTICE:
             self._take(facts.NoticeStarted(key=decision.notice or ""))
             self._take(facts.NoticeConcluded(key=decision.notice or "", is_sent=True))
-        elif decision.do is Do.END_MANDATE:
+        elif decision.do in PLAN_DECISIONS:
+            self._follow(decision)
+        else:
+            self._tend_mandate(decision)
+
+    def _tend_mandate(self, decision: Decision) -> None:
+        if decision.do is Do.END_MANDATE:
             self._take(facts.MandateGivenBack())
         elif decision.do is Do.CREATE_MANDATE:
             self._create_mandate()
         elif decision.do is Do.READ_MANDATE:
             self._take(facts.MandateRead())
-        elif decision.do in PLAN_DECISIONS:
-            self._follow(decision)
 
     def _mandate_story(self) -> tuple[str, timedelta]:
         return self._script.mandate, self._script.mandate_delay
+
+    def _refund(self, key: str) -> None:
+        """Refunds are not scripted: what is asked for is given back at once."""
+        asked = self.state.refund(key)
+        if asked is None:
+            return
+        if asked.paid is None:
+            because = f"order {asked.order} is not a payment of this subscription"
+            refused = RefundOutcome(kind=RefundKind.REFUSED, at=self.now, because=because)
+            self._take(facts.RefundConcluded(key=key, outcome=refused))
+            return
+        amount = asked.amount if asked.amount is not None else asked.paid
+        made = RefundOutcome(kind=RefundKind.SUCCEEDED, at=self.now, amount=amount, currency=asked.currency)
+        self._take(facts.RefundConcluded(key=key, outcome=made))
 
     def _create_mandate(self) -> None:
         self._take(facts.MandateCreated(reference="preview", link="preview"))

@@ -143,6 +143,8 @@ def _find(state: State, obligation_id: str | None) -> Obligation | None:
 
 _LABELS = {
     Do.LOOK_UP: "ask the provider",
+    Do.REFUND: "refund",
+    Do.LOOK_UP_REFUND: "ask the provider about a refund",
     Do.GIVE_UP: "give up",
     Do.END_GRACE: "grace ends",
     Do.TIME_OUT_ACTIVATION: "mandate link expires",

@@ -17,6 +17,7 @@ from dunning.domain.commands import Command, CommandResult
 from dunning.domain.declines import DeclineClass
 from dunning.domain.messages import NoticeStatus, PlannedNotice
 from dunning.domain.plans import PlanState
+from dunning.domain.refunds import Refund
 from dunning.domain.tables import (
     ENDED,
     OPEN_CYCLE,
@@ -104,6 +105,8 @@ class Obligation(Known):
         window_end: when it is given up at the latest; None until a decline.
         limit: the next due instant; the window never passes it (except on hold).
         is_given_up: it failed under `RESUME`; a person may still collect it.
+        paid_by: the provider's id of a payment without our key that paid it.
+        refunded: what of it was given back, minor units.
         provider_cycle: the provider's id of this cycle, where it runs the calendar.
         is_followed: the provider collects it; its retries are the provider's own. SPEC 12.
     """
@@ -136,6 +139,8 @@ class Obligation(Known):
     is_followed: bool = False
     closed_at: datetime | None = None
     closed_because: str | None = None
+    paid_by: str | None = None
+    refunded: int = 0
 
     @property
     def is_cycle(self) -> bool:
@@ -176,6 +181,7 @@ class State(Known):
     Attributes:
         current: the method that automatic attempts are planned on.
         attached: the method that the provider has as its current one, as far as we know.
+        disputed: the provider's ids of payments that a customer disputes.
         plan: the calendar that the provider runs (`collection: provider`); None where the engine does.
         deferred_days: by how many days in all the next cycle was put off (`defer`); its calendar holds them already.
     """
@@ -211,6 +217,8 @@ class State(Known):
     notices: tuple[PlannedNotice, ...] = ()
     queue: tuple[Command, ...] = ()
     results: tuple[CommandResult, ...] = ()
+    refunds: tuple[Refund, ...] = ()
+    disputed: tuple[str, ...] = ()
     seen: tuple[str, ...] = ()
     paid_until: datetime | None = None
     last_success_at: datetime | None = None
@@ -264,6 +272,15 @@ class State(Known):
         """Obligations with a charge on its way: in flight, pending or unknown."""
         return tuple([o for o in self.obligations if o.status in UNSETTLED_CYCLE or o.in_flight is not None])
 
+    def refund(self, key: str) -> Refund | None:
+        """The refund with this key."""
+        return next((one for one in self.refunds if one.key == key), None)
+
+    @property
+    def open_refunds(self) -> tuple[Refund, ...]:
+        """Refunds that are still to be made, or to be heard of."""
+        return tuple([one for one in self.refunds if one.is_open])
+
     @property
     def live_notices(self) -> tuple[PlannedNotice, ...]:
         """Notices still to be sent or being sent."""
@@ -273,18 +290,21 @@ class State(Known):
 def prune(state: State) -> State:
     """The state without what is over: called where a run ends, so that it stays small for ever.
 
-    Kept: open obligations, failed ones under `RESUME` (still collectable by a person) up to the last 12, and the
-    latest of the others, so that operators see what came before.
+    Kept: open obligations, failed ones under `RESUME` (still collectable by a person) up to the last 12, the last
+    cycle that was paid (its period may be revoked), and the latest of the others, so that operators see what came
+    before.
     """
     failed = [o for o in state.obligations if o.status is CycleStatus.FAILED and not state.is_ended][-12:]
     latest = [o for o in state.obligations if not o.is_open][-1:]
-    kept = tuple(o for o in state.obligations if o.is_open or o in failed or o in latest)
+    paid = [o for o in state.obligations if o.is_cycle and o.status is CycleStatus.SUCCEEDED][-1:]
+    kept = tuple(o for o in state.obligations if o.is_open or o in failed or o in latest or o in paid)
     if state.is_ended:
         kept = state.obligations[-12:]
     return state.but(
         obligations=kept,
         notices=tuple(n for n in state.notices if _is_remembered(n, state.latest)),
         results=state.results[-16:],
+        refunds=tuple(one for one in state.refunds if one.is_open or one in state.refunds[-8:]),
         seen=state.seen[-MAX_SEEN:],
         attention=state.attention[-16:],
     )

@@ -98,6 +98,8 @@ class CycleFact(StrEnum):
     TRIED_BY_PERSON = "tried_by_person"
     METHOD_UPDATED = "method_updated"
     FIXED = "fixed"
+    REFUNDED = "refunded"
+    DISPUTED = "disputed"
 
 
 class IllegalTransition(Exception):
@@ -255,8 +257,9 @@ CYCLE_TABLE: Mapping[CycleStatus, Mapping[CycleFact, CycleStatus]] = {
         _E.PAID: _C.SUCCEEDED,
         _E.TRIED_BY_PERSON: _C.ATTEMPTING,
     },
-    _C.SUCCEEDED: {},
-    _C.CANCELED: {_E.PAID: _C.SUCCEEDED},
+    # Recorded, no transition: what was given back or is disputed stays what it was.
+    _C.SUCCEEDED: {_E.REFUNDED: _C.SUCCEEDED, _E.DISPUTED: _C.SUCCEEDED},
+    _C.CANCELED: {_E.PAID: _C.SUCCEEDED, _E.REFUNDED: _C.CANCELED, _E.DISPUTED: _C.CANCELED},
 }
 
 OPEN_CYCLE = frozenset(

@@ -11,10 +11,12 @@ from dunning.contract import ProviderFact
 from dunning.domain.attempts import Outcome
 from dunning.domain.declines import DeclineTable
 from dunning.ledger import Ledger
-from dunning.ledger.models import StoredAttempt
-from dunning.providers.base import MessageKind, Payment, PaymentStatus, ProviderMessage
+from dunning.ledger.models import StoredAttempt, StoredRefund
+from dunning.providers.base import MessageKind, Payment, PaymentStatus, ProviderMessage, Refund, RefundStatus
 from dunning.providers.following import PlanMessage, standing_of
 from dunning.providers.outcomes import outcome_of
+from dunning.refunding import business_now as refund_now
+from dunning.refunding import outcome_of as refund_outcome
 
 log = structlog.get_logger("gateway")
 
@@ -42,6 +44,8 @@ class Reception:
             now: the machine clock.
         """
         async with self._ledger.together():
+            if message.kind is MessageKind.REFUND and message.refund is not None:
+                return await self._take_refund(account, message, message.refund, now)
             return await self._take(account, message, declines, now)
 
     async def _take(self, account: str, message: ProviderMessage, declines: DeclineTable, now: datetime) -> Received:
@@ -63,6 +67,48 @@ class Reception:
         if not is_new:
             return Received.REPEATED
         return Received.STORED if subscription is not None else Received.UNKNOWN
+
+    async def _take_refund(self, account: str, message: ProviderMessage, refund: Refund, now: datetime) -> Received:
+        """A refund of ours is settled by its key, or by the provider's id of it; another one is written down."""
+        row = await self._refund_of(account, refund)
+        attempt = None
+        if row is None and refund.payment_id is not None:
+            attempt = await self._ledger.attempt_by_payment(account, refund.payment_id)
+        outcome = None
+        if row is not None and row.owner_is_us:
+            outcome = await self._ledger.settle_refund(row.key, refund_outcome(refund, refund_now(row, now)))
+        elif attempt is not None and refund.status is RefundStatus.SUCCEEDED:
+            at = business_now(attempt, now)
+            await self._ledger.note_refund(
+                attempt, refund_id=refund.refund_id, amount=refund.amount, currency=refund.currency, at=at
+            )
+        subscription = row.subscription if row is not None else attempt.subscription if attempt is not None else None
+        fact = ProviderFact(
+            message_id=message.message_id,
+            kind=message.kind,
+            occurred_at=message.occurred_at,
+            refund=refund,
+            refund_key=row.key if row is not None and row.owner_is_us else None,
+            refund_outcome=outcome,
+        )
+        is_new = await self._ledger.receive(
+            account,
+            message_id=message.message_id,
+            kind=message.kind.value,
+            raw_type=message.raw_type,
+            reference=message.reference,
+            subscription=subscription,
+            fact=fact.model_dump(mode="json"),
+        )
+        if not is_new:
+            return Received.REPEATED
+        return Received.STORED if subscription is not None else Received.UNKNOWN
+
+    async def _refund_of(self, account: str, refund: Refund) -> StoredRefund | None:
+        row = await self._ledger.refund_row(refund.key) if refund.key is not None else None
+        if row is not None and row.account == account:
+            return row
+        return await self._ledger.refund_by_provider_id(account, refund.refund_id)
 
     async def _attempt_of(self, account: str, message: ProviderMessage) -> StoredAttempt | None:
         payment = message.payment
@@ -120,8 +166,6 @@ def _tells(message: ProviderMessage, attempt: StoredAttempt | None) -> bool:
         return message.payment.status is not PaymentStatus.PENDING and (
             attempt is not None or (is_paid and message.payment.amount > 0)
         )
-    if message.kind is MessageKind.DISPUTE:
-        return message.dispute_is_open
     return message.kind is not MessageKind.OTHER
 
 

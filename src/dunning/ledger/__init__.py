@@ -19,12 +19,15 @@ from dunning.ledger.pages import Pages
 from dunning.ledger.pooling import ping_when_idle
 from dunning.ledger.reach import Reaches
 from dunning.ledger.record import Records
+from dunning.ledger.refunds import Refunds
 from dunning.ledger.subscriptions import Subscriptions
 
 __all__ = ["ClaimLost", "Ledger", "Limits", "Resending", "is_current", "migrate"]
 
 
-class Ledger(Subscriptions, Attempts, Records, Commands, Inbox, Outbox, Notices, Reaches, ApiKeys, Answers, Pages):
+class Ledger(
+    Subscriptions, Attempts, Refunds, Records, Commands, Inbox, Outbox, Notices, Reaches, ApiKeys, Answers, Pages
+):
     """Everything that is written down. Each method is one transaction."""
 
     def __init__(self, engine: AsyncEngine) -> None:

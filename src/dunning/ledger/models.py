@@ -11,6 +11,7 @@ from dunning.domain.attempts import Attempt, Outcome
 from dunning.domain.base import Value
 from dunning.domain.commands import CommandResult
 from dunning.domain.messages import EventDraft, PlannedNotice
+from dunning.domain.refunds import RefundOutcome
 from dunning.domain.terms import Terms
 
 
@@ -66,6 +67,7 @@ class ChargeInput(Value):
     known_payments: tuple[str, ...] = Field(
         default=(), description="the provider's ids of payments without our key that are matched already"
     )
+    fees_inclusive: bool | None = Field(default=None, description="as the provider's options say")
     carry: Record | None = None
 
 
@@ -84,6 +86,76 @@ class LookUpInput(Value):
     business_at: datetime
     may_close_absent: bool = False
     known_payments: tuple[str, ...] = ()
+
+
+class RefundInput(Value):
+    """One refund, handed to a worker. What the state does not know of the order, the ledger finds.
+
+    Attributes:
+        order: a payment's id, an attempt's key, a cycle's number, or a charge's obligation.
+        payment_id, paid: a payment without our key, of which the ledger has no attempt.
+        amount: minor units; None: all that is left.
+        items: what each product cost of it, so that the parts are known.
+        disputed: payments that are not given back: the customer's bank has them in hand.
+    """
+
+    account: str
+    subscription: str
+    generation: int
+    customer: str
+    key: str
+    command_id: str
+    order: str
+    payment_id: str | None = None
+    obligation: str | None = None
+    paid: int | None = None
+    currency: str
+    amount: int | None = None
+    may_be_less: bool = False
+    item: str | None = None
+    items: dict[str, int] = Field(default_factory=dict)
+    disputed: tuple[str, ...] = ()
+    metadata: dict[str, str | int | bool] = Field(default_factory=dict)
+    business_at: datetime
+
+
+class RefundLookUpInput(Value):
+    """Ask the provider what became of one refund. `may_close_absent`: it has been absent for long enough."""
+
+    account: str
+    key: str
+    business_at: datetime
+    may_close_absent: bool = False
+
+
+class StoredRefund(Value):
+    """One refund's row. Instants named `*_at` are the database's clock but `business_at`; amounts are minor units."""
+
+    key: str
+    account: str
+    subscription: str
+    customer_id: str
+    command_id: str
+    order_id: str
+    obligation: str | None
+    payment_id: str
+    paid: int
+    amount: int
+    currency: str
+    parts: dict[str, int]
+    business_at: datetime
+    status: str
+    is_given: bool
+    epoch: int
+    sent_at: datetime | None
+    settled_at: datetime | None
+    outcome: RefundOutcome | None
+    provider_refund_id: str | None
+
+    @property
+    def owner_is_us(self) -> bool:
+        """Whether a command of ours asked for it; else it was made at the provider."""
+        return bool(self.command_id)
 
 
 class Created(Value):
@@ -152,6 +224,14 @@ class Admission(Value):
 
     claim: Claim | None = None
     outcome: Outcome | None = None
+
+
+class RefundAdmission(Value):
+    """The answer to asking for a refund: the claim and the row to send, or the outcome to return at once."""
+
+    claim: Claim | None = None
+    row: StoredRefund | None = None
+    outcome: RefundOutcome | None = None
 
 
 class Begun(Value):

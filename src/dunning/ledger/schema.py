@@ -114,6 +114,39 @@ attempts = Table(
     ),
 )
 
+refunds = Table(
+    "refunds",
+    metadata,
+    # derived from the command's id; of a refund that was made at the provider, from the provider's id of it
+    Column("key", Text, primary_key=True),
+    Column("account", Text, nullable=False),
+    Column("subscription", Text, nullable=False),
+    Column("customer_id", Text, nullable=False),
+    Column("command_id", Text, nullable=False),
+    Column("order_id", Text, nullable=False),
+    Column("obligation", Text),
+    Column("payment_id", Text, nullable=False),
+    Column("paid", BigInteger, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("parts", JSONB, nullable=False),
+    Column("business_at", _instant, nullable=False),
+    # as of attempts; what was refused or is absent is settled too, and counts as nothing
+    Column("status", Text, nullable=False),
+    Column("is_given", Boolean, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("lease_until", _instant, nullable=False),
+    Column("sent_at", _instant),
+    Column("settled_at", _instant),
+    Column("outcome", JSONB),
+    Column("provider_refund_id", Text),
+    _created(),
+    Index("refunds_by_subscription", "account", "subscription"),
+    Index("refunds_by_payment", "account", "payment_id"),
+    Index("refunds_by_provider_id", "account", "provider_refund_id"),
+)
+
 method_verdicts = Table(
     "method_verdicts",
     metadata,

@@ -51,6 +51,10 @@ class Capabilities(Value):
         default=False, description="changing the method of a subscription on hold collects what is owed by itself"
     )
     one_pending_charge_at_a_time: bool = False
+    has_customer_portal: bool = Field(default=False, description="a hosted page shows customers what is stored of them")
+    refund_look_up_proves_absence: bool = Field(
+        default=True, description="False: a refund that is not listed may exist all the same"
+    )
     max_metadata_pairs: int = 50
     requests_per_second: float = 10.0
 
@@ -105,6 +109,7 @@ class ChargeRequest(Value):
     recurs_every_days: int | None = Field(
         default=None, description="days between two cycles, at least; None: it is no cycle"
     )
+    fees_inclusive: bool | None = Field(default=None, description="whether fees of a foreign currency are in the price")
     metadata: Mapping[str, str | int | bool] = Field(default_factory=dict)
 
 
@@ -229,6 +234,7 @@ class Refund(Value):
     key: str | None = None
     amount: int
     currency: str
+    code: str | None = None
     created_at: datetime
 
 
@@ -249,6 +255,7 @@ class MessageKind(StrEnum):
     MANDATE = "mandate"
     METHOD_UPDATED = "method_updated"
     DISPUTE = "dispute"
+    REFUND = "refund"
     PLAN = "plan"
     NOTICE = "notice"
     OTHER = "other"
@@ -270,6 +277,7 @@ class ProviderMessage(Value):
     payment: Payment | None = None
     mandate: Mandate | None = None
     dispute_is_open: bool = False
+    refund: Refund | None = None
 
 
 class WebhookRefused(ProviderError):
@@ -311,6 +319,21 @@ class PaymentProvider(Protocol):
 
     async def end_mandate(self, reference: str, *, reason: str) -> None:
         """Give the authorisation back; already ended is success."""
+        ...
+
+    async def portal_link(self, reference: str, *, return_url: str | None = None) -> str:
+        """The customer's own page at the provider; raises `ProviderUnavailable`/`ProviderRefused`."""
+        ...
+
+    async def refund(self, request: RefundRequest) -> RefundAnswer:
+        """Send one refund, once. Never raises for anything that the network or the provider does."""
+        ...
+
+    async def find_refund(self, payment_id: str, key: str) -> Refund | None:
+        """The refund of a payment that carries this key; None: there surely is none.
+
+        Raises `ProviderUnavailable`/`ProviderRefused` when nothing is proved.
+        """
         ...
 
     def read_webhook(

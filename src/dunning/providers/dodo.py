@@ -9,13 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
-from urllib.parse import quote
 
 import httpx
 from pydantic import SecretStr, ValidationError
 
-from dunning.domain.declines import DeclineTable, classify
+from dunning.domain.declines import DeclineTable
 from dunning.providers import standard_webhooks
 from dunning.providers.base import (
     AnswerKind,
@@ -33,13 +31,17 @@ from dunning.providers.base import (
     ProviderMessage,
     ProviderRefused,
     ProviderUnavailable,
+    Refund,
+    RefundAnswer,
+    RefundRequest,
     Resend,
 )
+from dunning.providers.dodo_client import part, read, required, unpaid
 from dunning.providers.dodo_declines import DODO_DECLINES
+from dunning.providers.dodo_refunds import Refunds
 from dunning.providers.dodo_requests import charge_body, checkout_body, options_of, subscription_body
 from dunning.providers.dodo_wire import (
     PAYMENTS,
-    Wire,
     WirePayment,
     WireSubscription,
     mandate_of,
@@ -47,8 +49,6 @@ from dunning.providers.dodo_wire import (
     payment_of,
 )
 from dunning.providers.http import HttpCaller, Reply
-
-W = TypeVar("W", bound=Wire)
 
 TEST_URL = "https://test.dodopayments.com"
 LIVE_URL = "https://live.dodopayments.com"
@@ -77,6 +77,7 @@ CAPABILITIES = Capabilities(
     has_mandate_link=True,
     method_update_may_charge=True,
     one_pending_charge_at_a_time=True,
+    has_customer_portal=True,
     max_metadata_pairs=50,
     requests_per_second=4.0,
 )
@@ -110,6 +111,7 @@ class DodoProvider:
             {"authorization": f"Bearer {key}"},
             transport=transport,
         )
+        self._refunds = Refunds(self._http)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -133,9 +135,9 @@ class DodoProvider:
         """
         if options_of(request).use_subscriptions_endpoint:
             reply = await self._http.call("POST", "/subscriptions", json_body=subscription_body(request))
-            return _created(_required(reply), "subscription_id", "payment_link")
+            return _created(required(reply), "subscription_id", "payment_link")
         reply = await self._http.call("POST", "/checkouts", json_body=checkout_body(request))
-        return _created(_required(reply), "session_id", "checkout_url")
+        return _created(required(reply), "session_id", "checkout_url")
 
     async def read_mandate(self, reference: str) -> Mandate:
         """Where an authorisation stands, by a subscription's or a checkout session's id.
@@ -146,7 +148,7 @@ class DodoProvider:
         """
         if not reference.startswith(SESSION_PREFIX):
             return mandate_of(await self._subscription(reference))
-        session = _required(await self._http.call("GET", f"/checkouts/{_part(reference)}"))
+        session = required(await self._http.call("GET", f"/checkouts/{part(reference)}"))
         waiting = Mandate(reference=reference, status=MandateStatus.WAITING)
         payment_id = session.text("payment_id")
         if payment_id is None:
@@ -162,11 +164,11 @@ class DodoProvider:
         if len(body["metadata"]) > CAPABILITIES.max_metadata_pairs:
             because = "not sent: it carries more metadata pairs than Dodo takes"
             return ChargeAnswer(kind=AnswerKind.REFUSED, code="MAXIMUM_KEYS_REACHED", because=because)
-        path = f"/subscriptions/{_part(request.reference)}/charge"
+        path = f"/subscriptions/{part(request.reference)}/charge"
         reply = await self._http.call("POST", path, json_body=body)
         payment_id = reply.text("payment_id") if reply.is_ok else None
         if payment_id is None:
-            return _unpaid(reply)
+            return unpaid(reply)
         accepted = Payment(
             payment_id=payment_id,
             status=PaymentStatus.PENDING,
@@ -200,8 +202,8 @@ class DodoProvider:
         started_at = datetime.now(UTC)
         was_on_hold = (await self._subscription(reference)).status == "on_hold"
         body = {"type": "new"} if token is None else {"type": "existing", "payment_method_id": token}
-        path = f"/subscriptions/{_part(reference)}/update-payment-method"
-        reply = _required(await self._http.call("POST", path, json_body=body))
+        path = f"/subscriptions/{part(reference)}/update-payment-method"
+        reply = required(await self._http.call("POST", path, json_body=body))
         change = MethodChange(reference=reference, method_token=token, link=reply.text("payment_link"))
         if token is None or not was_on_hold:
             return change
@@ -221,10 +223,40 @@ class DodoProvider:
         cause = reason if reason in _CANCEL_REASONS else "cancelled_by_merchant"
         body = {"status": "cancelled", "cancel_reason": cause}
         try:
-            _required(await self._http.call("PATCH", f"/subscriptions/{_part(reference)}", json_body=body))
+            required(await self._http.call("PATCH", f"/subscriptions/{part(reference)}", json_body=body))
         except ProviderRefused:
             if (await self._subscription(reference)).status not in _TERMINAL:
                 raise
+
+    async def portal_link(self, reference: str, *, return_url: str | None = None) -> str:
+        """Where the customer of a mandate sees and changes what Dodo has of them. The link lives for a day.
+
+        Raises:
+            ProviderUnavailable: Dodo could not be asked.
+            ProviderRefused: there is no such subscription, or nobody has completed its link yet.
+        """
+        customer = (await self.read_mandate(reference)).customer_reference
+        if customer is None:
+            raise ProviderRefused("NO_CUSTOMER", "nobody has completed the mandate's link yet")
+        query = {"return_url": return_url} if return_url is not None else {}
+        path = f"/customers/{part(customer)}/customer-portal/session"
+        link = required(await self._http.call("POST", path, query=query)).text("link")
+        if link is None:
+            raise ProviderUnavailable("the answer names no link")
+        return link
+
+    async def refund(self, request: RefundRequest) -> RefundAnswer:
+        """Send one refund, once: all or part. Never raises for anything that the network or the provider does."""
+        return await self._refunds.make(request)
+
+    async def find_refund(self, payment_id: str, key: str) -> Refund | None:
+        """The refund of a payment that carries this key; None: there surely is none.
+
+        Raises:
+            ProviderUnavailable: Dodo could not be asked, so nothing is proved.
+            ProviderRefused: there is no such payment.
+        """
+        return await self._refunds.find(payment_id, key)
 
     def read_webhook(
         self, headers: Mapping[str, str], body: bytes, *, secrets: list[str], now: datetime
@@ -238,13 +270,13 @@ class DodoProvider:
         await self._http.aclose()
 
     async def _subscription(self, reference: str) -> WireSubscription:
-        reply = await self._http.call("GET", f"/subscriptions/{_part(reference)}")
-        return _read(WireSubscription, _required(reply))
+        reply = await self._http.call("GET", f"/subscriptions/{part(reference)}")
+        return read(WireSubscription, required(reply))
 
     async def _payment(self, payment_id: str, business_at: datetime | None = None) -> WirePayment:
         headers = self._clock(business_at)
-        reply = await self._http.call("GET", f"/payments/{_part(payment_id)}", headers=headers)
-        return _read(WirePayment, _required(reply))
+        reply = await self._http.call("GET", f"/payments/{part(payment_id)}", headers=headers)
+        return read(WirePayment, required(reply))
 
     def _clock(self, business_at: datetime | None) -> dict[str, str]:
         if business_at is None or not self._is_test:
@@ -282,7 +314,7 @@ class DodoProvider:
             reply = await self._http.call(
                 "GET", "/payments", query={**query, "page_number": page}, headers=self._clock(business_at)
             )
-            items = _rows(_required(reply))
+            items = _rows(required(reply))
             if not items:
                 return list(rows.values())
             rows |= {row.payment_id: row for row in items}
@@ -298,11 +330,6 @@ class DodoProvider:
         payments = [payment_of(wire, otherwise=since) for wire in found if wire.total_amount > 0]
         recent = [one for one in payments if payment_id or one.created_at >= since - timedelta(minutes=1)]
         return recent[0] if recent else None
-
-
-def _part(value: str) -> str:
-    """One part of a path: an id that came from outside never becomes a path of its own."""
-    return quote(value, safe="")
 
 
 def _created(reply: Reply, reference: str, link: str) -> Mandate:
@@ -324,50 +351,6 @@ def _instant(text: str) -> datetime | None:
     except ValueError:
         return None
     return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
-
-
-def _required(reply: Reply) -> Reply:
-    """The answer, if it is a good one; raises what else it amounts to."""
-    if reply.is_ok:
-        return reply
-    code = reply.text("code")
-    is_client_error = reply.status is not None and 400 <= reply.status < 500
-    if is_client_error and code is not None and reply.status not in (401, 403, 408, 429):
-        raise ProviderRefused(code, reply.text("message") or reply.because)
-    raise ProviderUnavailable(_outage(reply), reply.retry_after_seconds)
-
-
-def _unpaid(reply: Reply) -> ChargeAnswer:
-    """A charge request that brought no payment: certain that nothing was charged, refused, or unclear."""
-    code = reply.text("code")
-    wait = reply.retry_after_seconds
-    if reply.is_unsent or reply.status in (401, 403, 429):
-        return ChargeAnswer(kind=AnswerKind.OUTAGE, code=code, because=_outage(reply), retry_after_seconds=wait)
-    is_client_error = reply.status is not None and 400 <= reply.status < 500 and reply.status != 408
-    if is_client_error and code == "PREVIOUS_PAYMENT_PENDING":
-        because = "an earlier payment of this subscription is not settled yet; nothing was charged"
-        return ChargeAnswer(kind=AnswerKind.OUTAGE, code=code, because=because, retry_after_seconds=wait)
-    is_known = code is not None and not classify(DODO_DECLINES, "api_code", code).is_unknown
-    if is_client_error and code is not None and (is_known or reply.status != 409):
-        message = reply.text("message") or reply.because
-        return ChargeAnswer(kind=AnswerKind.REFUSED, code=code, because=message)
-    return ChargeAnswer(kind=AnswerKind.UNCLEAR, code=code, because=reply.because)
-
-
-def _outage(reply: Reply) -> str:
-    code = reply.text("code")
-    if reply.status in (401, 403):
-        return f"attention: Dodo does not accept this account's key ({code or reply.status})"
-    if reply.status == 429:
-        return "Dodo throttles this account"
-    return reply.because
-
-
-def _read(model: type[W], reply: Reply) -> W:
-    try:
-        return model.model_validate(reply.body)
-    except ValidationError as error:
-        raise ProviderUnavailable(f"the answer cannot be read: {error.error_count()} faults") from None
 
 
 def _rows(reply: Reply) -> list[WirePayment]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from dunning.domain.options import DodoOptions
 from dunning.domain.terms import Address
-from dunning.providers.base import ChargeRequest, MandateRequest, ProviderRefused
+from dunning.providers.base import ChargeRequest, MandateRequest, ProviderRefused, RefundRequest
 from dunning.providers.dodo_wire import KEY, SUBSCRIPTION
 
 
@@ -30,6 +30,7 @@ def charge_body(request: ChargeRequest) -> dict[str, Any]:
         "product_price": request.amount,
         "product_currency": request.currency,
         "product_description": request.description,
+        **_given(adaptive_currency_fees_inclusive=request.fees_inclusive),
         "metadata": {**_plain(request.metadata), **ours},
     }
 
@@ -56,11 +57,23 @@ def subscription_body(request: MandateRequest) -> dict[str, Any]:
         "quantity": 1,
         "customer": _customer(request, options),
         "billing": _address(request, options),
+        "billing_currency": request.terms.currency,
         "payment_link": True,
         "metadata": _metadata(request),
         "on_demand": _on_demand(options),
         **_given(return_url=options.return_url),
     }
+
+
+def refund_body(request: RefundRequest, product_id: str | None) -> dict[str, Any]:
+    """`POST /refunds`. Without `product_id` all of the payment; else a part, in the currency that was paid in."""
+    body: dict[str, Any] = {
+        "payment_id": request.payment_id,
+        "metadata": {**_plain(request.metadata), KEY: request.key},
+    }
+    if product_id is None:
+        return body
+    return {**body, "items": [{"item_id": product_id, "amount": request.amount}], "currency": request.currency}
 
 
 def options_of(request: MandateRequest) -> DodoOptions:

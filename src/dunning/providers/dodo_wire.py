@@ -19,6 +19,8 @@ from dunning.providers.base import (
     Payment,
     PaymentStatus,
     ProviderMessage,
+    Refund,
+    RefundStatus,
     WebhookRefused,
 )
 
@@ -31,6 +33,7 @@ _PAYMENT_STATUS = {
     "failed": PaymentStatus.FAILED,
     "cancelled": PaymentStatus.FAILED,
 }
+_REFUND_STATUS = {"succeeded": RefundStatus.SUCCEEDED, "failed": RefundStatus.FAILED}
 _MANDATE_STATUS = {
     "pending": MandateStatus.WAITING,
     "active": MandateStatus.AUTHORIZED,
@@ -64,6 +67,12 @@ class WireCustomer(Wire):
     customer_id: str | None = None
 
 
+class WireRefundId(Wire):
+    """A refund inside a payment: its metadata are not shown there."""
+
+    refund_id: str = Field(min_length=1)
+
+
 class WirePayment(Wire):
     """A payment in a list, on its own, or in a message. Amounts are minor units.
 
@@ -83,7 +92,13 @@ class WirePayment(Wire):
     charge_type: str | None = None
     is_update_payment_method: bool = False
     payment_method_id: str | None = None
+    refunds: tuple[WireRefundId, ...] = ()
     created_at: datetime | None = None
+
+    @property
+    def refund_ids(self) -> tuple[str, ...]:
+        """The refunds of this payment, where the payment itself was read."""
+        return tuple(one.refund_id for one in self.refunds)
 
     @property
     def key(self) -> str | None:
@@ -105,9 +120,22 @@ class WireSubscription(Wire):
     subscription_id: str = Field(min_length=1)
     status: str
     payment_method_id: str | None = None
+    product_id: str | None = None
     metadata: dict[str, Any] = Field(default_factory=dict)
     customer: WireCustomer | None = None
     expires_at: datetime | None = None
+
+
+class WireRefund(Wire):
+    """A refund, as read or in a message. Amounts are minor units; a status that nobody documented is pending."""
+
+    refund_id: str = Field(min_length=1)
+    payment_id: str = Field(min_length=1)
+    status: str | None = None
+    amount: int = 0
+    currency: str = ""
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    created_at: datetime | None = None
 
 
 class WireDispute(Wire):
@@ -175,6 +203,20 @@ def mandate_of(wire: WireSubscription, link: str | None = None) -> Mandate:
     )
 
 
+def refund_of(wire: WireRefund, *, otherwise: datetime) -> Refund:
+    """A refund in our words. `otherwise`: its instant when the payload names none."""
+    key = wire.metadata.get(KEY)
+    return Refund(
+        refund_id=wire.refund_id,
+        payment_id=wire.payment_id,
+        status=_REFUND_STATUS.get(wire.status or "", RefundStatus.PENDING),
+        key=key if isinstance(key, str) and key else None,
+        amount=wire.amount,
+        currency=wire.currency,
+        created_at=aware(wire.created_at, otherwise),
+    )
+
+
 def message_of(message_id: str, body: bytes, now: datetime) -> ProviderMessage:
     """A verified message in our words. `now`: the machine clock, where the message names no instant.
 
@@ -198,6 +240,8 @@ def message_of(message_id: str, body: bytes, now: datetime) -> ProviderMessage:
             return _subscription_message(envelope, common)
         if family == "dispute":
             return _dispute_message(envelope, common)
+        if family == "refund":
+            return _refund_message(envelope, common)
         return ProviderMessage(kind=MessageKind.OTHER, reference=_reference(envelope.data), **common)
     except (ValidationError, ValueError, OverflowError, RecursionError) as error:
         raise WebhookRefused(f"the message cannot be read: {type(error).__name__}") from None
@@ -228,6 +272,18 @@ def _subscription_message(envelope: Envelope, common: dict[str, Any]) -> Provide
         mandate=mandate,
         **common,
     )
+
+
+def _refund_message(envelope: Envelope, common: dict[str, Any]) -> ProviderMessage:
+    """Nothing in a refund names the subscription: the gateway finds it by our key, or by the payment's id.
+
+    One that says less than it should tells nothing: refunds of ours are looked up besides.
+    """
+    try:
+        refund = refund_of(WireRefund.model_validate(envelope.data), otherwise=common["occurred_at"])
+    except ValidationError:
+        return ProviderMessage(kind=MessageKind.OTHER, **common)
+    return ProviderMessage(kind=MessageKind.REFUND, refund=refund, **common)
 
 
 def _dispute_message(envelope: Envelope, common: dict[str, Any]) -> ProviderMessage:

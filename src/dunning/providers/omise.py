@@ -174,6 +174,10 @@ class OmiseProvider:
         """
         await self._customers.end(reference, reason)
 
+    async def portal_link(self, reference: str, *, return_url: str | None = None) -> str:
+        """Omise hosts no page of the customer's; raises `ProviderRefused`."""
+        raise ProviderRefused("NO_LINK", "Omise has no page where a customer sees what is stored")
+
     async def refund(self, request: RefundRequest) -> RefundAnswer:
         """Send one refund, once: all or part. Never raises for anything that the network or the provider does.
 

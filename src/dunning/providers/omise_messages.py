@@ -16,9 +16,11 @@ from dunning.providers.omise_wire import (
     WireCharge,
     WireCustomer,
     WireDispute,
+    WireRefund,
     aware,
     mandate_of,
     payment_of,
+    refund_of,
     text_in,
 )
 
@@ -58,6 +60,8 @@ def event_of(envelope: Envelope, now: datetime, *, is_test: bool) -> ProviderMes
         return _customer_message(envelope, common)
     if kind == "dispute":
         return _dispute_message(envelope, common)
+    if kind == "refund":
+        return _refund_message(envelope, common)
     return ProviderMessage(kind=MessageKind.OTHER, **common)
 
 
@@ -87,6 +91,18 @@ def _customer_message(envelope: Envelope, common: dict[str, Any]) -> ProviderMes
         mandate=mandate,
         **common,
     )
+
+
+def _refund_message(envelope: Envelope, common: dict[str, Any]) -> ProviderMessage:
+    """Nothing in a refund names the subscription: the gateway finds it by our key, or by the charge's id.
+
+    One that says less than it should tells nothing: refunds of ours are looked up besides.
+    """
+    try:
+        refund = refund_of(WireRefund.model_validate(envelope.data), otherwise=common["occurred_at"])
+    except ValidationError:
+        return ProviderMessage(kind=MessageKind.OTHER, **common)
+    return ProviderMessage(kind=MessageKind.REFUND, refund=refund, **common)
 
 
 def _dispute_message(envelope: Envelope, common: dict[str, Any]) -> ProviderMessage:

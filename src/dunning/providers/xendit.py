@@ -206,6 +206,10 @@ class XenditProvider(XenditPlans):
             return
         required(await self._client.post(f"/v3/payment_tokens/{_part(reference)}/cancel", {}))
 
+    async def portal_link(self, reference: str, *, return_url: str | None = None) -> str:
+        """Xendit hosts no page of the customer's; raises `ProviderRefused`."""
+        raise ProviderRefused("NO_LINK", "Xendit has no page where a customer sees what is stored")
+
     async def refund(self, request: RefundRequest) -> RefundAnswer:
         """Send one refund, once: all or part. Never raises for anything that the network or the provider does.
 

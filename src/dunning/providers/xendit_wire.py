@@ -224,6 +224,7 @@ class WireRefund(Wire):
     reference_id: str | None = None
     amount: Number
     currency: str
+    failure_code: str | None = None
     metadata: Pairs = Field(default_factory=dict)
     created: datetime | None = None
 
@@ -362,5 +363,6 @@ def refund_of(wire: WireRefund, *, otherwise: datetime) -> Refund:
         key=text_in(wire.metadata, KEY) or wire.reference_id,
         amount=minor(wire.amount, wire.currency),
         currency=wire.currency.upper(),
+        code=wire.failure_code,
         created_at=aware(wire.created, otherwise),
     )

@@ -12,6 +12,7 @@ from dunning.sandbox import (
     dodo,
     dodo_creation,
     dodo_payments,
+    dodo_refunds,
     hosted,
     omise,
     whatsapp,
@@ -32,8 +33,12 @@ def create_app(sandbox: Sandbox) -> ASGIApp:
     async def health() -> dict[str, str]:
         return {"status": "ok"}
 
-    for part in (control, control_plans, control_world, dodo_creation, dodo, dodo_payments, hosted, whatsapp):
+    parts = (
+        control, control_plans, control_world, dodo_creation, dodo, dodo_payments, dodo_refunds, hosted, whatsapp
+    )  # fmt: skip
+    for part in parts:
         app.include_router(part.router)
+    app.include_router(dodo_refunds.control)
     app.mount(omise.PREFIX, omise.create_app(sandbox))
     app.mount(xendit.PREFIX, xendit.create_app(sandbox))
     return Gate(app, sandbox, faces=(omise.OmiseFace(), xendit.XenditFace(sandbox)))

@@ -160,6 +160,19 @@ class Payment:
 
 
 @dataclass
+class Refund:
+    """Money given back of a payment, minor units."""
+
+    refund_id: str
+    payment: Payment
+    amount: int
+    status: str
+    reason: str | None
+    metadata: dict[str, MetadataValue]
+    created_at: datetime
+
+
+@dataclass
 class Link:
     """A hosted page. `session_id` is set for checkouts, whose subscription exists only once they are
     completed. `on_answer`: what the page's own provider does with the customer's yes or no.
@@ -198,8 +211,18 @@ class Book:
         self.payments: dict[str, Payment] = {}
         self.links: dict[str, Link] = {}
         self.sessions: dict[str, Link] = {}
+        self.refunds: dict[str, Refund] = {}
+        self.disputed: dict[str, str] = {}
         self._payments_of: dict[str, list[Payment]] = {}
         self._by_reference: dict[str, Subscription] = {}
+
+    def refunds_of(self, payment: Payment) -> list[Refund]:
+        """What was given back of a payment, oldest first."""
+        return [one for one in self.refunds.values() if one.payment is payment]
+
+    def refunded(self, payment: Payment) -> int:
+        """How much of a payment was given back, or is on its way back."""
+        return sum(one.amount for one in self.refunds_of(payment) if one.status != "failed")
 
     def customer(self, customer_id: str | None, **details: Any) -> Customer:
         """The customer of this id, made when unknown; given details replace known ones."""

@@ -153,6 +153,7 @@ class Configure(Control):
     settle_seconds: float | None = Field(default=None, ge=0, le=60)
     hold_seconds: float | None = Field(default=None, ge=0, le=600)
     minimum_amount: int | None = Field(default=None, ge=0)
+    refund_status: Literal["succeeded", "failed", "pending", "review"] | None = None
     rate_limit_per_second: int | None = Field(default=None, ge=1)
     webhook_backoff_seconds: list[float] | None = None
     webhooks: WebhookPolicy | None = None

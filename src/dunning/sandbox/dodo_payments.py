@@ -70,7 +70,7 @@ async def read(sandbox: Here, payment_id: str, request: Request) -> dict[str, An
     if payment is None:
         raise ApiError("NOT_FOUND", f"There is no payment {payment_id}.")
     follow_business_clock(sandbox, request, payment.subscription)
-    return payment_view(payment, sandbox.settings.business_id)
+    return payment_view(payment, sandbox.settings.business_id, sandbox.book.refunds_of(payment))
 
 
 def _candidates(sandbox: Sandbox, request: Request, subscription_id: str | None) -> list[Payment]:

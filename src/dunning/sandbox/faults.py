@@ -28,7 +28,7 @@ FaultKind = Literal[
     "401",
     "lookup_lag",
 ]
-Target = Literal["charge", "lookup", "mandate", "whatsapp", "any"]
+Target = Literal["charge", "lookup", "mandate", "refund", "whatsapp", "any"]
 ABORT = "dunning.sandbox.abort"
 LAG = "dunning.sandbox.lag"
 _CHARGE = re.compile(r"^/subscriptions/([^/]+)/charge$")
@@ -71,6 +71,8 @@ def classify(method: str, path: str) -> tuple[Target, str | None] | None:
         return "lookup", found[1]
     if method == "POST" and _WHATSAPP.match(path):
         return "whatsapp", None
+    if method == "POST" and path == "/refunds":
+        return "refund", None
     if method == "POST" and path in ("/checkouts", "/subscriptions"):
         return "mandate", None
     if found := _MANDATE.match(path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -96,6 +97,9 @@ class Gate:
         if face is not None and target == "charge" and path_id is None:
             body = await read_body(receive)
             path_id, receive = face.reference_in(body), replaying(body, receive)
+        if target == "refund" and path_id is None:
+            body = await read_body(receive)
+            path_id, receive = _payment_in(body), replaying(body, receive)
         names = self._names(target, path_id, scope)
         with self._sandbox.timers.busy(self._subject(names)):
             fault = self._sandbox.faults.take(target, names)
@@ -165,7 +169,7 @@ class Gate:
         subscription = None
         if target in ("charge", "mandate") and path_id:
             subscription = book.find_subscription(path_id)
-        elif target == "lookup" and path_id:
+        elif target in ("lookup", "refund") and path_id:
             payment = book.payments.get(path_id)
             subscription = payment.subscription if payment else book.subscriptions.get(path_id)
         elif target == "lookup":
@@ -177,6 +181,18 @@ class Gate:
 
     def _subject(self, names: frozenset[str]) -> str:
         return next((name for name in names if name in self._sandbox.book.subscriptions), "")
+
+
+def _payment_in(body: bytes) -> str | None:
+    """Which payment a refund is of, where its path does not say."""
+    try:
+        found = json.loads(body)
+    except ValueError:
+        return None
+    if not isinstance(found, dict):
+        return None
+    named = found.get("payment_id") or found.get("payment_request_id")
+    return named if isinstance(named, str) else None
 
 
 async def _nowhere(message: Message) -> None:

@@ -37,6 +37,8 @@ class OmiseFace:
             return ("charge", None) if method == "POST" else ("lookup", None)
         if parts[0] == "charges" and len(parts) == 2 and method == "GET":
             return "lookup", parts[1]
+        if parts[0] == "charges" and parts[-1] == "refunds" and method == "POST":
+            return "refund", parts[1]
         if parts in (["customers"], ["schedules"]) and method == "POST":
             return "mandate", None
         return "any", None

@@ -49,6 +49,7 @@ class SandboxSettings(BaseSettings):
         settle_seconds: machine time from the charge's answer to its outcome; 0 settles before the answer.
         hold_seconds: how long a connection that will never be answered is held before it is dropped.
         minimum_amount: smallest amount taken, minor units.
+        refund_status: what Dodo answers to a refund; a pending one is settled through the control API.
         rate_limit_per_second: requests per second taken before 429; None counts but never refuses.
         public_url: what hosted links start with; None uses the address of the request that made them.
     """
@@ -73,6 +74,7 @@ class SandboxSettings(BaseSettings):
     settle_seconds: float = Field(default=0.05, ge=0, le=60)
     hold_seconds: float = Field(default=2.0, ge=0, le=600)
     minimum_amount: int = Field(default=50, ge=0)
+    refund_status: Literal["succeeded", "failed", "pending", "review"] = "succeeded"
     rate_limit_per_second: int | None = Field(default=None, ge=1)
     webhook_backoff_seconds: tuple[float, ...] = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
     webhook_timeout_seconds: float = Field(default=15.0, gt=0)

@@ -28,6 +28,12 @@ def dodo_event(event_type: str, about: Payment | Subscription, settings: Sandbox
             return {"payload_type": "Payment", **payment_view(about, settings.business_id)}
         return {"payload_type": "Subscription", **subscription_view(about), "payment_id": None}
 
+    return dodo_message(event_type, subject, data, settings)
+
+
+def dodo_message(event_type: str, subject: str, data: Callable[[], dict[str, Any]], settings: SandboxSettings) -> Event:
+    """A signed message of Dodo's; `data` is asked at delivery."""
+
     def render(event: Event) -> tuple[dict[str, str], bytes]:
         envelope = {
             "business_id": settings.business_id,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from dunning.sandbox.book import Customer, Payment, PaymentMethod, Subscription
+from dunning.sandbox.book import Customer, Payment, PaymentMethod, Refund, Subscription
 
 BRAND_ID = "bnd_sandbox"
 _PERIOD = timedelta(days=30)
@@ -120,7 +121,7 @@ def payment_list_view(payment: Payment) -> dict[str, Any]:
     }
 
 
-def payment_view(payment: Payment, business_id: str) -> dict[str, Any]:
+def payment_view(payment: Payment, business_id: str, refunds: Sequence[Refund] = ()) -> dict[str, Any]:
     """A payment as `GET /payments/{id}` and webhooks show it.
 
     `retry_after_seconds` is no field of Dodo's: it carries a scripted advised wait and is absent otherwise.
@@ -141,12 +142,52 @@ def payment_view(payment: Payment, business_id: str) -> dict[str, Any]:
         "payment_link": payment.payment_link,
         "updated_at": wire_instant(payment.updated_at),
         "product_cart": None,
-        "refunds": [],
+        "refunds": [refund_list_view(one, business_id) for one in refunds],
         "disputes": [],
     }
     if payment.retry_after_seconds is not None:
         view["retry_after_seconds"] = payment.retry_after_seconds
     return view
+
+
+def refund_list_view(one: Refund, business_id: str) -> dict[str, Any]:
+    """A refund in a list, or inside a payment: no metadata."""
+    return {
+        "refund_id": one.refund_id,
+        "payment_id": one.payment.payment_id,
+        "business_id": business_id,
+        "status": one.status,
+        "amount": one.amount,
+        "currency": one.payment.currency,
+        "is_partial": one.amount < one.payment.amount,
+        "reason": one.reason,
+        "created_at": wire_instant(one.created_at),
+    }
+
+
+def refund_view(one: Refund, business_id: str) -> dict[str, Any]:
+    """A refund as `GET /refunds/{id}` and webhooks show it."""
+    return {
+        **refund_list_view(one, business_id),
+        "brand_id": BRAND_ID,
+        "customer": customer_view(one.payment.customer),
+        "metadata": dict(one.metadata),
+    }
+
+
+def dispute_view(payment: Payment, status: str, business_id: str) -> dict[str, Any]:
+    """A dispute as its webhook shows it; the amount is a decimal string there."""
+    return {
+        "payload_type": "Dispute",
+        "dispute_id": f"dsp_{payment.payment_id.removeprefix('pay_')}",
+        "payment_id": payment.payment_id,
+        "business_id": business_id,
+        "amount": str(payment.amount),
+        "currency": payment.currency,
+        "dispute_stage": "dispute",
+        "dispute_status": status,
+        "created_at": wire_instant(payment.created_at),
+    }
 
 
 def charge_row(payment: Payment) -> dict[str, Any]:

@@ -81,6 +81,8 @@ class XenditFace:
         parts = path.removeprefix(PREFIX).strip("/").split("/")
         if method == "POST" and parts == ["v3", "payment_requests"]:
             return "charge", None
+        if method == "POST" and parts == ["refunds"]:
+            return "refund", None
         if method == "POST" and parts in _MANDATES:
             return "mandate", None
         if parts[:2] == ["recurring", "plans"] and len(parts) > 2:

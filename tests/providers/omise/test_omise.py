@@ -29,10 +29,11 @@ from dunning.providers.registry import provider_for
 from dunning.sandbox.serving import serving
 from dunning.settings import AccountSettings
 from tests.providers.contract import AT, ProviderContract, asking, order
+from tests.providers.money_contract import MoneyContract
 from tests.providers.omise.rig import KEY, SECRET, OmiseRig
 
 
-class TestContract(ProviderContract):
+class TestContract(ProviderContract, MoneyContract):
     """Everything that is asked of every adapter."""
 
 

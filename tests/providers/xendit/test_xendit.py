@@ -31,13 +31,14 @@ from dunning.sandbox.serving import serving
 from dunning.settings import AccountSettings
 from tests.providers.contract import ProviderContract, asking, mandate_request, order
 from tests.providers.link_contract import LinkContract
+from tests.providers.money_contract import MoneyContract
 from tests.providers.xendit.rig import KEY, TOKEN, XenditRig, agreement
 
 CARD = b'{"payment_token_id":"pm_1","status":"ACTIVE","country":"ID","channel_code":"CARDS"}'
 PAID = b'{"payment_request_id":"pr-1","status":"SUCCEEDED","request_amount":1000,"currency":"IDR"}'
 
 
-class TestContract(ProviderContract, LinkContract):
+class TestContract(ProviderContract, LinkContract, MoneyContract):
     """Everything that is asked of every adapter."""
 
 

@@ -67,6 +67,8 @@ COMMANDS: dict[str, dict[str, Any]] = {
     "set_policy": {"command_id": "policy-2", "retry": {"ladder_days": [2, 5, 9]}, "grace_days": 3},
     "mark_fixed": {"command_id": "ops-1"},
     "reinstate": {"command_id": "ops-2"},
+    "refund": {"command_id": "refund-815", "order": "pay_4711", "amount": 2_500_000},
+    "revoke": {"command_id": "refund-816", "type": "PRORATED"},
 }
 
 REDELIVERY = {"since": "2026-03-05T00:00:00Z", "undelivered": True}
