@@ -124,6 +124,17 @@ def test_a_subscription_at_another_provider_is_recovered_as_foretold(dunning: Ru
     assert len(attempts) == 2
 
 
+def test_a_plan_that_xendit_runs_is_followed_as_foretold(dunning: Run) -> None:
+    file, account = ROOT / "examples" / "xendit-plan.yml", ("--account", "xendit")
+    assert read(dunning("start", file, "--test-clock", "--json"))[0]["status"] == "started"
+    dunning("clock", "advance", "xendit-plan", "60d", *account)
+    attempts = read(dunning("attempts", "xendit-plan", *account, "--json"))
+    foretold = read(dunning("preview", file, "--cycles", 2, "--json"))["cycles"]
+    wanted = [(a["number"], a["trigger"], a["outcome"]) for cycle in foretold for a in cycle["attempts"]]
+    assert [(a["number"], a["trigger"]) for a in attempts] == [(number, trigger) for number, trigger, _ in wanted]
+    assert [trigger for _, trigger, _ in wanted] == ["due", "due", "provider"]
+
+
 def test_commands_are_done_or_refused_and_an_id_gives_its_first_result(
     dunning: Run, started: Callable[[str], Path]
 ) -> None:
