@@ -24,6 +24,7 @@ PERMITTED = {
     "src/dunning/settings.py": "the field `provider` of a merchant account",
     "src/dunning/previewing.py": "which decline table a preview uses, as a map",
     "src/dunning/demo": "what the demo shows",
+    "src/dunning/domain/xendit_rules.py": "what a provider's own options have to say, in a module of its own",
     "src/dunning/domain/rules.py": "what a provider's options have to say for a charge to be possible",
     "src/dunning/repairing.py": "a harmless stand-in for a refused document",
     "src/dunning/gateway/api/examples.py": "examples in the description of the API",

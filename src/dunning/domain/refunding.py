@@ -281,11 +281,12 @@ def _record(step: Step, refund: RefundState) -> None:
         by=refund.by,
         command_id=refund.command_id or None,
     )
+    told_about = obligation.description if obligation is not None else ""
     telling.tell_refunded(
         step,
         amount=refund.amount or 0,
         currency=refund.currency or step.s.terms.currency,
-        description=step.s.terms.description,
+        description=told_about or step.s.terms.description,
         because="money was given back",
     )
 
