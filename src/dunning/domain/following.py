@@ -178,11 +178,13 @@ def _tell_payment(step: Step, event: EventType, obligation: Obligation, attempt:
         obligation=obligation.id,
         attempt=attempt.number,
         trigger=attempt.trigger.value,
+        key=attempt.key,
         amount=obligation.amount,
         currency=obligation.currency,
         payment_id=outcome.provider_payment_id if outcome is not None else None,
         decline_class=outcome.klass if outcome is not None else None,
-        raw_code=outcome.raw_code if outcome is not None else None,
+        code=outcome.raw_code if outcome is not None else None,
+        late=False,
     )
 
 
