@@ -13,24 +13,26 @@ Amounts are integers in minor units, instants aware UTC datetimes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import httpx
 
 from dunning.domain.commands import Command, CommandResult
+from dunning.domain.contact import NoticeKind
 from dunning.domain.event_catalogue import CATALOGUE, EventKind
 from dunning.domain.messages import EventType
 from dunning.domain.occurrences import Occurrence, occurrences
 from dunning.domain.outcomes import parse_outcomes
 from dunning.domain.preview import Foretold
 from dunning.domain.script import Script
-from dunning.domain.terms import Subscription
+from dunning.domain.terms import Channel, Subscription
 from dunning.errors import ConfigurationError, Fault, InvalidInput, NotFound
 from dunning.ledger.models import Stored, StoredAttempt, StoredNotice
 from dunning.ledger.outbox import UndeliveredEvent
 from dunning.ledger.pages import StoredCommand, StoredEvent, Wanted
+from dunning.ledger.reach import Reach
 from dunning.outgoing import Delivered, endpoint_of, example_envelope, post_event
 from dunning.previewing import CYCLES, foretell
 from dunning.standing import Standing, standing_in_ledger, standing_of
@@ -117,6 +119,22 @@ class Merchant:
         if found is None or found.subscription != subscription:
             raise NotFound(f"no command {command_id!r} of subscription {subscription!r}")
         return found
+
+    # --- customers ------------------------------------------------------------------------------------
+
+    async def reach(self, customer: str) -> Reach:
+        """What reaches a customer on which channels, and what is not wanted there. Raises `NotFound`."""
+        return await self._dunning.ledger.reach(self.account, customer)
+
+    async def replace_opt_outs(self, customer: str, opt_outs: Set[tuple[Channel, NoticeKind]]) -> Reach:
+        """Make these a customer's opt-outs, each for a channel and a kind of notice. Raises `NotFound`."""
+        ledger = self._dunning.ledger
+        before = (await ledger.reach(self.account, customer)).refused
+        for channel, kind in opt_outs - before:
+            await ledger.opt_out(self.account, customer, channel, kind, source="client")
+        for channel, kind in before - opt_outs:
+            await ledger.opt_in(self.account, customer, channel, kind)
+        return await ledger.reach(self.account, customer)
 
     # --- what happened --------------------------------------------------------------------------------
 

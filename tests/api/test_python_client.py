@@ -16,7 +16,7 @@ from dunning.errors import ConfigurationError, InvalidInput, NotFound
 from dunning.gateway.api.steering import COMMANDS
 from dunning.stack import Stack
 from tests.api.desk import Desk
-from tests.builders import subscription
+from tests.builders import CREATED, subscription
 from tests.ledger.test_records import event, record
 
 pytestmark = pytest.mark.server
@@ -37,6 +37,8 @@ VERBS = {
     "send_test_event": "send_test_event",
     "read_command": "command_result",
     "preview": "preview",
+    "read_reach": "reach",
+    "replace_opt_outs": "replace_opt_outs",
     **dict.fromkeys(COMMANDS, "command"),
 }
 
@@ -99,5 +101,5 @@ class TestMerchant:
             await mine.send_test_event()
 
     async def test_a_preview_is_the_apis(self, desk: Desk) -> None:
-        told = desk.dunning.merchant("demo").preview(subscription(), ["INSUFFICIENT_FUNDS"], cycles=1)
+        told = desk.dunning.merchant("demo").preview(subscription(created_at=CREATED), ["INSUFFICIENT_FUNDS"], cycles=1)
         assert [a.planned_at.day for a in told.obligations[0].attempts] == [5, 8]
