@@ -15,6 +15,8 @@ from dunning.sandbox import (
     dodo_refunds,
     hosted,
     omise,
+    play,
+    play_control,
     whatsapp,
     xendit,
 )
@@ -33,12 +35,12 @@ def create_app(sandbox: Sandbox) -> ASGIApp:
     async def health() -> dict[str, str]:
         return {"status": "ok"}
 
-    parts = (
-        control, control_plans, control_world, dodo_creation, dodo, dodo_payments, dodo_refunds, hosted, whatsapp
-    )  # fmt: skip
+    own = (control, control_plans, control_world, play_control)
+    parts = (*own, dodo_creation, dodo, dodo_payments, dodo_refunds, hosted, whatsapp)
     for part in parts:
         app.include_router(part.router)
     app.include_router(dodo_refunds.control)
     app.mount(omise.PREFIX, omise.create_app(sandbox))
     app.mount(xendit.PREFIX, xendit.create_app(sandbox))
-    return Gate(app, sandbox, faces=(omise.OmiseFace(), xendit.XenditFace(sandbox)))
+    app.mount(play.PREFIX, play.create_app(sandbox))
+    return Gate(app, sandbox, faces=(omise.OmiseFace(), xendit.XenditFace(sandbox), play.PlayFace()))

@@ -144,6 +144,8 @@ class Configure(Control):
     xendit_callback_token: SecretStr | None = None
     xendit_plan_delay_seconds: float | None = Field(default=None, ge=0, le=86_400)
     xendit_keeps_plan_keys: bool | None = None
+    play_push_url: str | None = None
+    play_push_audience: str | None = None
     whatsapp_webhook_url: str | None = None
     whatsapp_app_secret: SecretStr | None = None
     whatsapp_statuses: list[Literal["sent", "delivered", "read", "failed"]] | None = None

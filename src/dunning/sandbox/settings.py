@@ -41,6 +41,8 @@ class SandboxSettings(BaseSettings):
             documented.
         xendit_keeps_plan_keys: whether creating a plan minds the idempotency key. The refusal is documented and the
             header is not, so that by default two requests make two plans.
+        play_push_url: where Google Play's notifications go; play_push_audience (default: that URL) and
+            play_push_email are what their tokens say.
         whatsapp_webhook_url, whatsapp_app_secret: the same for WhatsApp statuses; nothing is sent without a
             URL.
         whatsapp_statuses: statuses that follow each accepted message, in order.
@@ -64,6 +66,9 @@ class SandboxSettings(BaseSettings):
     xendit_callback_token: SecretStr | None = None
     xendit_plan_delay_seconds: float = Field(default=0.0, ge=0, le=86_400)
     xendit_keeps_plan_keys: bool = False
+    play_push_url: str | None = None
+    play_push_audience: str | None = None
+    play_push_email: str = "play-push@sandbox.iam.gserviceaccount.com"
     whatsapp_webhook_url: str | None = None
     whatsapp_app_secret: SecretStr | None = None
     whatsapp_statuses: tuple[Literal["sent", "delivered", "read", "failed"], ...] = ()

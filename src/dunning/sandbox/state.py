@@ -12,6 +12,7 @@ from dunning.sandbox.faults import Faults
 from dunning.sandbox.mandates import Mandates
 from dunning.sandbox.omise_desk import PROVIDER as OMISE
 from dunning.sandbox.omise_desk import OmiseDesk
+from dunning.sandbox.play_world import PlayWorld
 from dunning.sandbox.scripts import Scripts
 from dunning.sandbox.settings import SandboxSettings, WebhookPolicy
 from dunning.sandbox.signing import dodo_event
@@ -39,6 +40,7 @@ class Sandbox:
         self.mandates = Mandates(self.book, self.bank, self.timers, self.emit)
         self.omise = OmiseDesk(self.book, self.scripts, self.timers, self.courier, lambda: self.settings)
         self.xendit = XenditDesk(self.book, self.scripts, self.timers, self.courier, lambda: self.settings)
+        self.play = PlayWorld(self.courier, lambda: self.settings)
         self.whatsapp = WhatsAppBook()
         self.sms = SmsBook()
         self.backend = BackendDouble()
@@ -67,6 +69,7 @@ class Sandbox:
         self.book.clear()
         self.omise.clear()
         self.xendit.clear()
+        self.play.clear()
         self.scripts.clear()
         self.faults.clear()
         self.whatsapp.clear()
