@@ -100,6 +100,27 @@ class BrandSettings(_Part):
     support_address: str | None = None
 
 
+class GooglePlaySettings(_Part):
+    """What a Google Play account needs besides its key, which is a service account's JSON key file. Sheet G.
+
+    Attributes:
+        package_name: the app.
+        token_url: where access tokens are fetched, instead of Google's own address; with a `base_url` (a sandbox)
+            its `/token` unless given.
+        push_audience, push_email: what the token of a Pub/Sub push has to say: the audience configured there, and
+            the service account that pushes. Without both, no push is taken.
+        push_keys_url: where the keys that sign those tokens are fetched.
+        push_keys_file: read instead of fetching: a JSON file of key id to PEM certificate.
+    """
+
+    package_name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_.]{0,254}$")
+    token_url: str | None = None
+    push_audience: str | None = None
+    push_email: str | None = None
+    push_keys_url: str = "https://www.googleapis.com/oauth2/v1/certs"
+    push_keys_file: Path | None = None
+
+
 class AccountSettings(_Part):
     """One set of credentials at one provider, in one mode. SPEC 2, 14.
 
@@ -112,6 +133,7 @@ class AccountSettings(_Part):
         backend_url, backend_secret: where signed events go, and the `whsec_` secret that signs them.
         backend_secret_old: signs beside it while a backend changes from one to the other.
         merchant_name: as customers know it.
+        google_play: of an account at Google Play: its app, and how its notifications are verified.
         payment_method_url: your page where a customer changes the payment method; notices link to it.
             `{subscription}` and `{customer}` are filled with their ids.
     """
@@ -136,6 +158,7 @@ class AccountSettings(_Part):
         default=None, pattern=r"^https?://[^\s{}]+(\{(subscription|customer)\}[^\s{}]*)*$"
     )
     brand: BrandSettings = BrandSettings()
+    google_play: GooglePlaySettings | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -162,6 +185,8 @@ class AccountSettings(_Part):
         # A live key in test mode would move real money in a trial; a test key in live mode would move none.
         if self.api_key.get_secret_value().startswith(_OTHER_MODE_PREFIX[self.mode]):
             raise ValueError(f"the api_key belongs to the other mode than {self.mode!r}; they are never mixed")
+        if (self.provider == "google_play") is not (self.google_play is not None):
+            raise ValueError("google_play: belongs to accounts of that provider, and to each of them")
         if self.provider == "dodo":
             for secret in self.webhook_secrets:
                 _signing_secret(secret)

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from dunning.domain.base import Value
+from dunning.domain.plans import PlanState
 from dunning.domain.state import State
 from dunning.domain.tables import CycleStatus, SubscriptionStatus
 
@@ -28,6 +29,9 @@ def ends_at(state: State) -> datetime | None:
 
 def access(state: State, now: datetime) -> Access:
     """Whether there is access at `now` (business time)."""
+    plan = state.plan
+    if plan is not None and plan.phase is not None:
+        return _stated(plan, now)
     if state.status in (_S.ON_HOLD, _S.INACTIVE, _S.FAILED):
         return Access(is_granted=False, until=None, because=f"the subscription is {state.status.value}")
     trial = state.terms.schedule.trial_ends_at
@@ -55,6 +59,15 @@ def told_access(state: State, now: datetime) -> dict[str, Any]:
     found = access(state, now)
     until = ends_at(state) if found.is_granted and state.status in (_S.PAUSED, _S.CANCELED) else None
     return {"granted": found.is_granted, "until": until.isoformat() if until else None, "reason": found.because}
+
+
+def _stated(plan: PlanState, now: datetime) -> Access:
+    """What the provider said when it was read last. SPEC 12."""
+    until = plan.access_until
+    if until is not None and now < until:
+        return Access(is_granted=True, until=until, because="the provider states access until then")
+    words = plan.phase.value if plan.phase is not None else "unknown"
+    return Access(is_granted=False, until=None, because=f"the provider states no access: {words}")
 
 
 def _active(state: State, now: datetime) -> Access:

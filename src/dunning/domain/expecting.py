@@ -118,6 +118,8 @@ def expected_at(state: State) -> datetime | None:
     plan = state.plan
     if plan is None or plan.is_released or plan.plan_id is None:
         return None
+    if rules_of(state).owns_access:
+        return min(plan.next_due, default=None)
     awaited = [_awaited(o) for o in state.obligations if o.is_followed and o.is_open]
     if awaited:
         return min(awaited)
@@ -166,8 +168,8 @@ def end_because(state: State, plan: PlanState) -> str | None:
     """Why the plan has to be ended at the provider now; None while it is to go on, or when it is over."""
     if plan.is_released:
         return None
-    if plan.ends_because is not None:
-        return plan.ends_because
+    if plan.ends_because is not None or rules_of(state).owns_access:
+        return plan.ends_because  # where the provider states access, ending it is a command of its own
     if state.is_ended:
         return f"the subscription is {state.status.value}"
     if state.status is _S.CANCELED and not _is_committed(state):

@@ -82,7 +82,8 @@ def _open_up_to(step: Step, number: int, cycle: CycleStanding) -> None:
     obligation = step.move(obligation, CycleFact.DUE, is_followed=True, provider_cycle=cycle.cycle_id)
     if (cycle.amount, cycle.currency) != (obligation.amount, obligation.currency):
         obligation = step.put(obligation, amount=cycle.amount, currency=cycle.currency)
-        step.attend(OTHER_PRICE, obligation)
+        if not rules_of(step.s).owns_access:  # which states what it collects: part of a period, some of the items
+            step.attend(OTHER_PRICE, obligation)
     step.emit(
         EventType.CYCLE_CREATED,
         cycle=obligation.number,
@@ -337,7 +338,9 @@ def close_reading(step: Step, *, is_asked: bool) -> None:
     if plan is None:
         return
     expected = expected_at(step.s)
-    looks = plan.looks + int(is_asked) if expected == plan.expected else 0
+    # A look before something is due says nothing about how late it is.
+    is_about_it = expected == plan.expected and (expected is None or step.now >= expected)
+    looks = plan.looks + int(is_asked) if is_about_it else 0
     step.set(plan=plan.but(expected=expected, looks=looks, is_hinted=plan.is_hinted and not is_asked))
 
 

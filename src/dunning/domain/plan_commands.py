@@ -5,7 +5,17 @@ from __future__ import annotations
 from datetime import timedelta
 
 from dunning.domain import following
-from dunning.domain.commands import Command, Defer, Pause, RetryNow, SetPolicy, SkipCycle, UpdatePaymentMethod
+from dunning.domain.commands import (
+    Cancel,
+    CancelType,
+    Command,
+    Defer,
+    Pause,
+    RetryNow,
+    SetPolicy,
+    SkipCycle,
+    UpdatePaymentMethod,
+)
 from dunning.domain.expecting import is_after_pause, is_following, rules_of, unpaid_cycle, way_of
 from dunning.domain.plan_rules import Means
 from dunning.domain.plans import (
@@ -16,6 +26,7 @@ from dunning.domain.plans import (
     PendingChange,
     PlanChange,
     ReplaceMethod,
+    StopRenewals,
 )
 from dunning.domain.state import State
 from dunning.domain.step import Step
@@ -47,6 +58,10 @@ def change_for(state: State, command: Command) -> PlanChange | None:
         return ForceAttempt(cycle_id=owed.provider_cycle)
     if isinstance(command, UpdatePaymentMethod):
         return ReplaceMethod(token=command.token)
+    if isinstance(command, Cancel):
+        return StopRenewals(is_by_user=command.type is CancelType.USER_REQUESTED_STOP_RENEWALS)
+    if rules_of(state).owns_access and state.plan is not None:
+        due = state.plan.access_until
     if isinstance(command, Defer) and due is not None:
         return MoveNext(to=due + timedelta(days=command.days), days=command.days)
     if isinstance(command, Pause) and is_after_pause(state, command.until):

@@ -9,10 +9,19 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from dunning.domain import commanding, facts, following, lifecycle
+from dunning.domain import commanding, facts, following, lifecycle, stating
 from dunning.domain.commands import CommandResult, SkipCycle
 from dunning.domain.expecting import VERIFY_AFTER, has_open_window, rules_of
-from dunning.domain.plans import OVER, CancelCycle, ForceAttempt, PlanStanding, PlanState, PlanStatus, plan_reference
+from dunning.domain.plans import (
+    OVER,
+    CancelCycle,
+    ForceAttempt,
+    PendingChange,
+    PlanStanding,
+    PlanState,
+    PlanStatus,
+    plan_reference,
+)
 from dunning.domain.state import MethodState
 from dunning.domain.step import Step
 from dunning.domain.tables import SubscriptionFact, SubscriptionStatus
@@ -31,6 +40,9 @@ def plan_read(step: Step, fact: facts.PlanRead) -> None:
     plan, standing = step.s.plan, fact.standing
     if plan is None:
         return
+    if stating.is_stated(step.s):
+        stating.follow_purchase(step, standing)
+        plan = step.s.plan or plan
     if fact.is_made:
         plan = _made(step, plan, standing.plan_id, was_unclear=fact.was_unclear)
     elif _is_the_unclear_one(step, plan, standing):
@@ -39,8 +51,8 @@ def plan_read(step: Step, fact: facts.PlanRead) -> None:
         _note(step, plan, standing)
     elif standing.plan_id != plan.old_plan_id:
         return  # no plan of ours: one of another life of this subscription, say
-    following.take_cycles(step, standing)
-    if standing.plan_id == plan.plan_id:
+    _take(step, standing)
+    if standing.plan_id == plan.plan_id and not stating.is_stated(step.s):
         _over(step, standing)
     following.close_reading(step, is_asked=fact.is_asked)
     if standing.status is None and not standing.cycles and not fact.is_asked:
@@ -52,6 +64,16 @@ def _is_the_unclear_one(step: Step, plan: PlanState, standing: PlanStanding) -> 
     s = step.s
     expected = plan_reference(s.account, s.id, s.generation, plan.number)
     return plan.plan_id is None and plan.is_unclear and standing.reference == expected
+
+
+def _take(step: Step, standing: PlanStanding) -> None:
+    """Cycles, and where the provider states access, everything else that it says."""
+    if not stating.is_stated(step.s):
+        following.take_cycles(step, standing)
+        return
+    stating.before(step, standing)
+    following.take_cycles(step, stating.numbered(step, standing))
+    stating.after(step, standing)
 
 
 def _made(step: Step, plan: PlanState, plan_id: str, *, was_unclear: bool) -> PlanState:
@@ -180,7 +202,7 @@ def _plan_ended(step: Step, fact: facts.PlanEnded) -> None:
     if plan is None or fact.plan_id not in (plan.plan_id, plan.old_plan_id):
         return
     if fact.standing is not None:
-        following.take_cycles(step, fact.standing)
+        _take(step, fact.standing)
     plan = step.s.plan or plan
     if not fact.is_done:
         if fact.retry_at is None:
@@ -204,7 +226,7 @@ def _plan_changed(step: Step, fact: facts.PlanChanged) -> None:
     wanted = plan.change.change if plan.change is not None else None
     due = wanted.due_at if isinstance(wanted, CancelCycle) else _next_due(step)
     if fact.standing is not None:
-        following.take_cycles(step, fact.standing)
+        _take(step, fact.standing)
     # The standing that was read back may show the cycle as canceled: it is left out once.
     is_left_out = fact.is_done and due is not None and due != _next_due(step)
     plan = step.s.plan or plan
@@ -216,9 +238,7 @@ def _plan_changed(step: Step, fact: facts.PlanChanged) -> None:
     step.set(plan=plan.but(change=None, wait_until=None))
     if pending is None:
         _leave_out(step, fact, is_done=is_left_out)
-    elif fact.is_done and (
-        isinstance(pending.change, ForceAttempt) or (is_left_out and isinstance(pending.command, SkipCycle))
-    ):
+    elif fact.is_done and _is_told_already(step, pending, is_left_out=is_left_out):
         step.answer(CommandResult(command_id=pending.command.command_id, status="done"))  # the standing told the rest
     elif fact.is_done:
         commanding.carry_out(step, pending.command)
@@ -232,6 +252,12 @@ def _plan_changed(step: Step, fact: facts.PlanChanged) -> None:
 
 def _next_due(step: Step) -> datetime | None:
     return step.s.calendar.due_if_any(step.s.next_number) if step.s.calendar is not None else None
+
+
+def _is_told_already(step: Step, pending: PendingChange, *, is_left_out: bool) -> bool:
+    """Whether the standing that was read back did everything that the command asked for."""
+    is_skipped = is_left_out and isinstance(pending.command, SkipCycle)
+    return isinstance(pending.change, ForceAttempt) or is_skipped or stating.is_stated(step.s)
 
 
 def _leave_out(step: Step, fact: facts.PlanChanged, *, is_done: bool) -> None:

@@ -156,10 +156,12 @@ PLAN_RULES: Mapping[str, PlanRules] = {
     # Play bills, retries and states access by itself; only what its API offers can be asked for.
     "google_play": PlanRules(
         provider="google_play",
+        native_days=(),
         is_mandate=True,
         owns_access=True,
+        lateness=timedelta(minutes=15),
         ways={
-            "cancel": _END,
+            "cancel": _PLAN,
             "restore": _never("only the customer can restore it, in Google Play"),
             "pause": _never("only the customer can pause it, in Google Play"),
             "resume": _never("only the customer can resume it, in Google Play"),

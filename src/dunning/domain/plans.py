@@ -37,6 +37,18 @@ OVER = frozenset({PlanStatus.SUSPENDED, PlanStatus.ENDED})
 """It never charges again."""
 
 
+class PlanPhase(StrEnum):
+    """Where a plan that states access stands (Play). `ending`: it will not renew; `hold`: nothing gives access."""
+
+    PENDING = "pending"
+    ACTIVE = "active"
+    GRACE = "grace"
+    HOLD = "hold"
+    PAUSED = "paused"
+    ENDING = "ending"
+    OVER = "over"
+
+
 class PlanCycleStatus(StrEnum):
     """Where one of a plan's cycles stands. `given_up`: the provider will not try it again."""
 
@@ -116,11 +128,17 @@ class PlanStanding(Value):
         next_due: the instants at which the provider will collect, as far as it tells.
         access_until: what the provider states about access, where it owns that too (Play); else None.
         because: why it stands so, for operators.
+        phase: what the provider states of the whole, where access is its own.
+        takes_place_of: the plan that this one goes on from (a purchase made anew).
+        is_by_user: whoever ends it was the customer.
     """
 
     plan_id: str
     reference: str | None = None
     status: PlanStatus | None = None
+    phase: PlanPhase | None = None
+    takes_place_of: str | None = None
+    is_by_user: bool = False
     cycles: tuple[CycleStanding, ...] = ()
     is_whole: bool = True
     customer_reference: str | None = None
@@ -173,8 +191,15 @@ class ChangeTerms(Value):
     terms: Terms
 
 
+class StopRenewals(Value):
+    """It renews no more (`cancel`): as by the customer, who may take it back, or by the product."""
+
+    change: Literal["stop_renewals"] = "stop_renewals"
+    is_by_user: bool
+
+
 PlanChange = Annotated[
-    ForceAttempt | CancelCycle | MoveNext | ReplaceMethod | ChangeTerms, Field(discriminator="change")
+    ForceAttempt | CancelCycle | MoveNext | ReplaceMethod | ChangeTerms | StopRenewals, Field(discriminator="change")
 ]
 """Of plans that can be changed. An immutable one is replaced: made anew under the next reference, then ended."""
 
@@ -206,6 +231,8 @@ class PlanState(Known):
         change: what is on its way to the provider.
         replaces: why it is to be replaced by a new one (immutable plans), as soon as no day can suffer from it.
         old_plan_id: the plan that this one replaces, still to be ended.
+        access_until, items, phase, next_due: what was read last, where the provider states access.
+        cycles_seen: the provider's ids of cycles that were taken in, the latest 200.
     """
 
     plan_id: str | None = None
@@ -229,6 +256,9 @@ class PlanState(Known):
     old_plan_id: str | None = None
     access_until: datetime | None = None
     items: tuple[ItemStanding, ...] = ()
+    phase: PlanPhase | None = None
+    next_due: tuple[datetime, ...] = ()
+    cycles_seen: tuple[str, ...] = ()
 
 
 def plan_reference(account: str, subscription: str, generation: int, number: int) -> str:

@@ -20,8 +20,10 @@ from dunning.gateway.api import Api
 from dunning.gateway.api.limiting import Limiter
 from dunning.gateway.app import Door, create_app
 from dunning.gateway.dispatcher import Dispatcher
+from dunning.gateway.play_push import play_doors
 from dunning.ledger import Ledger
 from dunning.log import configure_logging
+from dunning.providers.base import PaymentProvider
 from dunning.providers.registry import FACTORIES, provider_for
 from dunning.settings import Settings, load_settings
 
@@ -46,13 +48,15 @@ async def gateway(settings: Settings) -> AsyncIterator[FastAPI]:
         ledger = await Ledger.open(settings.ledger_url_async)
         stack.push_async_callback(ledger.aclose)
         doors: dict[str, Door] = {}
+        providers: dict[str, PaymentProvider] = {}
         for name, account in settings.accounts.items():
             if account.provider not in FACTORIES:
                 continue
             provider = provider_for(account)
             stack.push_async_callback(provider.aclose)
+            providers[name] = provider
             doors[name] = Door(provider, tuple(s.get_secret_value() for s in account.webhook_secrets))
-            if not account.webhook_secrets:
+            if not account.webhook_secrets and account.google_play is None:
                 log.warning("gateway.no_secret", account=name, because="every message will be refused")
         client = DunningClient(await connect(lazy=True), ledger)
 
@@ -60,11 +64,18 @@ async def gateway(settings: Settings) -> AsyncIterator[FastAPI]:
             return await client.temporal.service_client.check_health()
 
         dispatcher = Dispatcher(ledger, client.signal_fact)
+        play = play_doors(settings.accounts, providers)
         limiter = Limiter(settings.api_requests_per_second, settings.api_burst)
         http = await stack.enter_async_context(httpx.AsyncClient(timeout=30))
         api = Api(client, limiter, settings.accounts, http=http)
         yield create_app(
-            doors, ledger, dispatcher, is_temporal_well=is_temporal_well, api=api, accounts=settings.accounts
+            doors,
+            ledger,
+            dispatcher,
+            is_temporal_well=is_temporal_well,
+            api=api,
+            accounts=settings.accounts,
+            play=play,
         )
 
 

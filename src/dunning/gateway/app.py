@@ -20,6 +20,7 @@ from dunning.errors import DunningError
 from dunning.gateway.api import Api, add_api
 from dunning.gateway.dispatcher import Dispatcher
 from dunning.gateway.notices import add_notice_doors
+from dunning.gateway.play_push import PlayDoor, add_play_push
 from dunning.gateway.reception import Reception
 from dunning.ledger import Ledger
 from dunning.providers.base import PaymentProvider, ProviderMessage, WebhookRefused
@@ -69,6 +70,7 @@ def create_app(
     machine_now: Callable[[], datetime] = lambda: datetime.now(UTC),
     api: Api | None = None,
     accounts: Mapping[str, AccountSettings] | None = None,
+    play: Mapping[str, PlayDoor] | None = None,
 ) -> FastAPI:
     """The application; its dispatcher runs as long as its lifespan.
 
@@ -76,6 +78,7 @@ def create_app(
         doors: by merchant account; the adapter's own name is part of the route.
         is_temporal_well: whether the workflow service answers; told by `/readyz`, and no condition of it.
         machine_now: the clock that signatures are held against.
+        play: Google Play accounts, whose notifications come by Pub/Sub.
         api: what the HTTP API works with; without it, only providers' messages are taken.
         accounts: merchant accounts by name, as the settings have them: how their notices go out.
     """
@@ -92,6 +95,7 @@ def create_app(
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     # Before the providers' route, whose form theirs have too.
     add_notice_doors(app, accounts or {}, ledger, wake=dispatcher.wake)
+    add_play_push(app, play or {}, ledger, dispatcher, machine_now)
     _add_webhooks(app, doors, Reception(ledger), dispatcher, machine_now)
     _add_health(app, ledger, is_temporal_well)
     if api is not None:

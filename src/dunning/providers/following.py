@@ -22,6 +22,7 @@ from dunning.domain.plans import (
     ItemStanding,
     PlanChange,
     PlanCycleStatus,
+    PlanPhase,
     PlanStanding,
     PlanStatus,
     TryKind,
@@ -88,6 +89,9 @@ class Plan(Value):
 
     plan_id: str
     status: PlanStatus | None = None
+    phase: PlanPhase | None = None
+    takes_place_of: str | None = None
+    is_by_user: bool = False
     reference: str | None = None
     cycles: tuple[PlanCycle, ...] = ()
     is_whole: bool = True
@@ -155,6 +159,9 @@ def standing_of(plan: Plan, table: DeclineTable) -> PlanStanding:
         plan_id=plan.plan_id,
         reference=plan.reference,
         status=plan.status,
+        phase=plan.phase,
+        takes_place_of=plan.takes_place_of,
+        is_by_user=plan.is_by_user,
         cycles=tuple(_cycle(one, table) for one in plan.cycles),
         is_whole=plan.is_whole,
         customer_reference=plan.customer_reference,

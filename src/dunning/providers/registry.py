@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dunning.errors import ConfigurationError
 from dunning.providers.base import PaymentProvider
 from dunning.providers.dodo import DodoProvider
+from dunning.providers.google_play import GooglePlayProvider
 from dunning.providers.omise import OmiseProvider
 from dunning.providers.xendit import XenditProvider
 from dunning.settings import AccountSettings
@@ -18,6 +19,19 @@ def _dodo(account: AccountSettings) -> PaymentProvider:
     return DodoProvider(account.api_key, is_test=account.mode == "test", base_url=account.base_url)
 
 
+def _google_play(account: AccountSettings) -> PaymentProvider:
+    play = account.google_play
+    if play is None:
+        raise ValueError("google_play: the account needs its package_name")
+    return GooglePlayProvider(
+        account.api_key,
+        package_name=play.package_name,
+        is_test=account.mode == "test",
+        base_url=account.base_url,
+        token_url=play.token_url or (f"{account.base_url}/token" if account.base_url else None),
+    )
+
+
 def _omise(account: AccountSettings) -> PaymentProvider:
     return OmiseProvider(account.api_key, is_test=account.mode == "test", base_url=account.base_url)
 
@@ -26,7 +40,7 @@ def _xendit(account: AccountSettings) -> PaymentProvider:
     return XenditProvider(account.api_key, is_test=account.mode == "test", base_url=account.base_url)
 
 
-FACTORIES: Mapping[str, Factory] = {"dodo": _dodo, "omise": _omise, "xendit": _xendit}
+FACTORIES: Mapping[str, Factory] = {"dodo": _dodo, "google_play": _google_play, "omise": _omise, "xendit": _xendit}
 """Adding a provider is one adapter and one line here."""
 
 

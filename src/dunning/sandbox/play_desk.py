@@ -207,7 +207,7 @@ class PlayDesk:
             purchase.state = PlayState.EXPIRED
             self.changed(purchase, Kind.EXPIRED)
             return
-        purchase.pending_order = self._order_id(purchase)
+        self._pend(purchase)
         purchase.repair_at = None if repair_days is None else at + timedelta(days=repair_days)
         in_grace = purchase.decline.chosen.grace_days > 0
         purchase.state = PlayState.IN_GRACE_PERIOD if in_grace else PlayState.ON_HOLD
@@ -247,6 +247,9 @@ class PlayDesk:
     # --- helpers ------------------------------------------------------------------------------------
 
     def _stop(self, purchase: Purchase) -> None:
+        if purchase.pending_order is not None:
+            self.book.orders[purchase.pending_order].state = "CANCELED"
+            purchase.pending_order = None
         if purchase.decline is not None:
             self._settle(purchase, not_recovered(purchase.decline, purchase.clock))
             purchase.decline, purchase.repair_at = None, None
@@ -291,6 +294,16 @@ class PlayDesk:
         for change in lapsed:
             change.state = "CANCELED"
         return bool(lapsed)
+
+    def _pend(self, purchase: Purchase) -> None:
+        """The order whose payment was declined, of everything that was due."""
+        due = [line for line in purchase.lines if line.expiry <= purchase.clock and self._renews(line)]
+        rows = [(line, self._price(purchase, line), self._is_aligned(purchase, line)) for line in due]
+        kept = {line.product_id: line.order_id for line in purchase.lines}
+        order = self._order(purchase, rows)
+        order.state, purchase.pending_order = "PENDING", order.order_id
+        for line in purchase.lines:
+            line.order_id = kept[line.product_id]
 
     def _order(self, purchase: Purchase, rows: Sequence[tuple[Line, int, bool]]) -> Order:
         order_id, purchase.pending_order = purchase.pending_order or self._order_id(purchase), None

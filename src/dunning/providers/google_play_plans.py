@@ -1,0 +1,153 @@
+"""A purchase as a plan: state, items, and one cycle for each order that was read. Sheet G.3, G.5."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from dunning.domain.plans import ItemStanding, PlanCycleStatus, PlanPhase, PlanStatus, TryKind
+from dunning.domain.play_actions import CanceledBy, PlayState, ReadPurchase, access_until, has_access
+from dunning.providers.base import Payment, PaymentStatus, Refund, RefundStatus
+from dunning.providers.following import Plan, PlanCycle, PlanTry
+from dunning.providers.google_play_wire import WireOrder, WirePurchase, purchase_of
+
+LOOK_AGAIN = timedelta(hours=1)
+"""A purchase that is active and past its expiry is being renewed; Play says so only a little later."""
+HOLD_LOOK = timedelta(days=1)
+"""Play does not tell when a hold ends; it is asked so often, besides every notification."""
+
+_PHASES = {
+    PlayState.PENDING: PlanPhase.PENDING,
+    PlayState.ACTIVE: PlanPhase.ACTIVE,
+    PlayState.IN_GRACE_PERIOD: PlanPhase.GRACE,
+    PlayState.ON_HOLD: PlanPhase.HOLD,
+    PlayState.PAUSED: PlanPhase.PAUSED,
+    PlayState.CANCELED: PlanPhase.ENDING,
+    PlayState.EXPIRED: PlanPhase.OVER,
+    PlayState.PENDING_PURCHASE_CANCELED: PlanPhase.OVER,
+}
+_WORDS = {
+    CanceledBy.USER: "canceled by the customer in Google Play",
+    CanceledBy.DEVELOPER: "canceled by the developer",
+    CanceledBy.SYSTEM: "Google Play ended it: the payment was not recovered, or consent was missing",
+    CanceledBy.REPLACEMENT: "another purchase has taken its place",
+}
+_UNPAID = frozenset({"PENDING", "CANCELED"})
+
+
+def plan_of(token: str, wire: WirePurchase, orders: tuple[WireOrder, ...], at: datetime) -> Plan:
+    """The purchase as it stood at `at` (business time)."""
+    purchase = purchase_of(wire)
+    if purchase is None:  # a state that Google added after us: nothing is concluded, it is looked at again
+        because = f"unknown state {wire.subscription_state}"
+        return Plan(plan_id=token, next_due=(at + HOLD_LOOK,), because=because, is_whole=False)
+    phase = _phase(wire, purchase)
+    until, next_due = access_until(purchase, at), _next_due(wire, purchase, at)
+    is_late = phase is PlanPhase.ACTIVE and until is None
+    return Plan(
+        plan_id=token,
+        status=_status(phase),
+        phase=phase,
+        takes_place_of=wire.linked_purchase_token,
+        is_by_user=purchase.canceled_by is CanceledBy.USER,
+        cycles=_cycles(wire, purchase, orders),
+        method_token=token,
+        next_due=next_due,
+        # Active and past its expiry: Play renews it just now, and says that there is access.
+        access_until=at + LOOK_AGAIN if is_late else until,
+        items=tuple(
+            ItemStanding(
+                product_id=item.product_id,
+                until=item.until if has_access(purchase, item, at) else None,
+                is_renewing=item.is_renewing,
+            )
+            for item in purchase.items
+        ),
+        because=_because(wire, purchase),
+    )
+
+
+def gone(token: str, because: str) -> Plan:
+    """A token that Google does not know (any more)."""
+    return Plan(plan_id=token, status=PlanStatus.ENDED, phase=PlanPhase.OVER, because=because)
+
+
+def refund_of(order: WireOrder) -> Refund:
+    """The one refund of an order that was given back whole."""
+    read = order.read()
+    is_done = order.state == "REFUNDED"
+    return Refund(
+        refund_id=f"{order.order_id}/refund",
+        payment_id=order.order_id,
+        status=RefundStatus.SUCCEEDED if is_done else RefundStatus.PENDING,
+        amount=read.total,
+        currency=read.currency,
+        created_at=(order.last_event_time or order.create_time).astimezone(UTC),
+    )
+
+
+def _phase(wire: WirePurchase, purchase: ReadPurchase) -> PlanPhase:
+    return PlanPhase.ENDING if purchase.state is PlayState.ACTIVE and _is_leaving(wire) else _PHASES[purchase.state]
+
+
+def _is_leaving(wire: WirePurchase) -> bool:
+    """Whether the customer canceled and instalments run on first; Play calls that active."""
+    plans = [line.auto_renewing_plan for line in wire.line_items if line.auto_renewing_plan is not None]
+    held = [one.installment_details for one in plans if one.installment_details is not None]
+    return any(one.pending_cancellation is not None for one in held)
+
+
+def _status(phase: PlanPhase) -> PlanStatus:
+    if phase is PlanPhase.PENDING:
+        return PlanStatus.PENDING
+    return PlanStatus.ENDED if phase is PlanPhase.OVER else PlanStatus.ACTIVE
+
+
+def _because(wire: WirePurchase, purchase: ReadPurchase) -> str:
+    if purchase.canceled_by is not None:
+        return _WORDS[purchase.canceled_by]
+    if _is_leaving(wire):
+        return "canceled by the customer; the instalments run on to the end of the commitment"
+    return f"Google Play: {purchase.state.value}"
+
+
+def _next_due(wire: WirePurchase, purchase: ReadPurchase, at: datetime) -> tuple[datetime, ...]:
+    """When Play has something to tell: the next expiry, the end of a pause; on hold it does not say."""
+    if purchase.state in (PlayState.ON_HOLD, PlayState.PENDING):
+        return (at + HOLD_LOOK,)
+    if purchase.state is PlayState.PAUSED:
+        resumes = wire.paused_state_context.auto_resume_time if wire.paused_state_context else None
+        return (resumes.astimezone(UTC) if resumes else at + HOLD_LOOK,)
+    coming = sorted({item.until for item in purchase.items if item.until is not None and item.until > at})
+    if purchase.state is PlayState.EXPIRED:
+        return ()
+    return tuple(coming) or (at + LOOK_AGAIN,)
+
+
+def _cycles(wire: WirePurchase, purchase: ReadPurchase, orders: tuple[WireOrder, ...]) -> tuple[PlanCycle, ...]:
+    found = [_cycle(order, wire, purchase) for order in sorted(orders, key=lambda one: one.create_time)]
+    return tuple(one for one in found if one is not None)
+
+
+def _cycle(order: WireOrder, wire: WirePurchase, purchase: ReadPurchase) -> PlanCycle | None:
+    read = order.read()
+    is_pending = order.order_id == wire.pending_order_id
+    if (order.state in _UNPAID and not is_pending) or (read.total == 0 and not is_pending):
+        return None
+    payment = Payment(
+        payment_id=order.order_id,
+        status=PaymentStatus.FAILED if is_pending else PaymentStatus.SUCCEEDED,
+        amount=read.total,
+        currency=read.currency,
+        code_field="subscription_state",
+        code=purchase.state.value if is_pending else None,
+        created_at=read.created_at,
+    )
+    tried = PlanTry(number=1, kind=TryKind.DUE, at=read.created_at, payment=payment)
+    return PlanCycle(
+        cycle_id=order.order_id,
+        due_at=read.created_at,
+        status=PlanCycleStatus.RETRYING if is_pending else PlanCycleStatus.PAID,
+        amount=read.total,
+        currency=read.currency,
+        tries=(tried,),
+    )
