@@ -11,7 +11,7 @@ from temporalio.client import WorkflowQueryFailedError
 from temporalio.service import RPCError
 
 from dunning.client import DunningClient
-from dunning.domain.access import access
+from dunning.domain.access import access, item_access
 from dunning.domain.base import Value
 from dunning.domain.beginning import new_state
 from dunning.domain.decide import Decision, Do, decide
@@ -88,6 +88,15 @@ def standing_json(found: Standing) -> dict[str, Any]:
             "granted": granted.is_granted,
             "until": _instant(granted.until),
             "reason": granted.because,
+            "items": [
+                {
+                    "product_id": one.product_id,
+                    "granted": one.is_granted,
+                    "until": _instant(one.until),
+                    "renews": one.is_renewing,
+                }
+                for one in item_access(state, found.now)
+            ],
         },
         "amount": state.terms.amount,
         "currency": state.terms.currency,

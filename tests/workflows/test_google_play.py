@@ -118,7 +118,7 @@ async def play(temporal_env: WorkflowEnvironment, ledger_url: str) -> AsyncItera
     async with open_world(temporal_env, ledger_url, face="/play", **account) as world:
         now = await world.now()
         year = now.year + (now >= datetime(now.year, 7, 31, tzinfo=UTC))
-        client = DunningClient(world.client, world.ledger)
+        client = DunningClient(world.client, world.ledger, task_queue=world.task_queue)
         dispatcher = Dispatcher(world.ledger, client.signal_fact)
         keys = FixedKeys({world.sandbox.state.play.key.key_id: world.sandbox.state.play.key.certificate})
         settings = world.sandbox.state.settings

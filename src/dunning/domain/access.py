@@ -21,6 +21,31 @@ class Access(Value):
     because: str
 
 
+class ItemAccess(Value):
+    """What one item gives now. `until` is None where it gives nothing."""
+
+    product_id: str
+    is_granted: bool
+    until: datetime | None
+    is_renewing: bool
+
+
+def item_access(state: State, now: datetime) -> tuple[ItemAccess, ...]:
+    """Access item by item, where the provider states it so; else empty: then all items share the subscription's."""
+    plan = state.plan
+    if plan is None or plan.phase is None:
+        return ()
+    return tuple(
+        ItemAccess(
+            product_id=one.product_id,
+            is_granted=one.until is not None and now < one.until,
+            until=one.until,
+            is_renewing=one.is_renewing,
+        )
+        for one in plan.items
+    )
+
+
 def ends_at(state: State) -> datetime | None:
     """The end of what is paid for or given: the last paid period, or the trial. None when there is none."""
     ends = [t for t in (state.paid_until, state.terms.schedule.trial_ends_at) if t is not None]

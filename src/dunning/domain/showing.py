@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from dunning.domain.access import access
+from dunning.domain.access import ItemAccess, access, item_access
 from dunning.domain.attempts import Attempt
 from dunning.domain.base import Value
 from dunning.domain.decide import Decision, Do
@@ -108,6 +108,10 @@ def details(state: State, decision: Decision | None, now: datetime) -> str:
         + (f", until {stamp(granted.until)}" if granted.until is not None else "")
         + f" ({granted.because})",
     ]
+    lines += [_item_line(one) for one in item_access(state, now)]
+    if state.plan is not None and state.plan.phase is not None:
+        coming = f", next {stamp(min(state.plan.next_due))}" if state.plan.next_due else ""
+        lines.append(f"- **The provider says:** {state.plan.phase.value}{coming}")
     if decision is not None and decision.do is not Do.FINISH:
         lines.append(f"- **Next:** {summary(state, decision)} — {decision.because}")
     elif decision is None:
@@ -116,6 +120,12 @@ def details(state: State, decision: Decision | None, now: datetime) -> str:
         lines.extend(_obligation_lines(state, obligation))
     lines += [f"- **Attention** ({stamp(a.at)}): {a.what}" for a in state.attention[-3:]]
     return "\n".join(lines)
+
+
+def _item_line(item: ItemAccess) -> str:
+    until = f", until {stamp(item.until)}" if item.is_granted and item.until is not None else ""
+    renews = "renews" if item.is_renewing else "does not renew"
+    return f"- **Item {item.product_id}:** {'yes' if item.is_granted else 'no'}{until}; {renews}"
 
 
 def _obligation_lines(state: State, obligation: Obligation) -> list[str]:

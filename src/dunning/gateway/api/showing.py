@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dunning.domain.access import access
+from dunning.domain.access import access, item_access
 from dunning.domain.attempts import Attempt
 from dunning.domain.decide import Do
 from dunning.domain.showing import summary
@@ -15,6 +15,7 @@ from dunning.gateway.api.views import (
     CustomerView,
     DroppedRungView,
     EventView,
+    ItemAccessView,
     ItemView,
     MethodView,
     NextView,
@@ -70,7 +71,15 @@ def subscription_view(found: Standing) -> SubscriptionView:
         amount=terms.amount,
         currency=terms.currency,
         metadata=dict(terms.metadata),
-        access=AccessView(granted=granted.is_granted, until=granted.until, reason=granted.because),
+        access=AccessView(
+            granted=granted.is_granted,
+            until=granted.until,
+            reason=granted.because,
+            items=[
+                ItemAccessView(product_id=i.product_id, granted=i.is_granted, until=i.until, renews=i.is_renewing)
+                for i in item_access(state, found.now)
+            ],
+        ),
         mandate_link=state.mandate_link if state.status is SubscriptionStatus.REQUIRES_ACTION else None,
         payment_methods=_methods(state),
         next=_next(found),

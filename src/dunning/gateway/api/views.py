@@ -48,12 +48,24 @@ class ItemView(View):
     unit_amount: int
 
 
+class ItemAccessView(View):
+    """What one item gives now."""
+
+    product_id: str
+    granted: bool
+    until: Instant | None
+    renews: bool
+
+
 class AccessView(View):
     """Whether the customer may use the product now."""
 
     granted: bool
     until: Instant | None = Field(description="as far as is known")
     reason: str
+    items: list[ItemAccessView] = Field(
+        default=[], description="item by item, where the provider states it so; else empty: all items share it"
+    )
 
 
 class NextView(View):
