@@ -77,6 +77,7 @@ class PlanActivities:
             plan = await plans.read_plan(request.plan_id, business_at=request.business_at)
         except ProviderError as failure:
             return PlanFound(fact=PlanNotRead(because=str(failure)))
+        await self._book(request, plan)
         return PlanFound(fact=PlanRead(standing=self._standing(request.account, plan), is_asked=True))
 
     @activity.defn(name=END_PLAN)
@@ -91,6 +92,7 @@ class PlanActivities:
             retry_at = _later(request.business_at, request.tries, failure)
             ended = PlanEnded(plan_id=request.plan_id, is_done=False, because=str(failure), retry_at=retry_at)
             return PlanOver(fact=ended)
+        await self._book(request, plan)
         standing = self._standing(request.account, plan)
         if live((plan,)):
             retry_at = _later(request.business_at, request.tries, None)
@@ -112,6 +114,7 @@ class PlanActivities:
         except ProviderError as failure:
             retry_at = _later(request.business_at, request.tries, failure)
             return PlanAfterChange(fact=PlanChanged(is_done=False, because=str(failure), retry_at=retry_at))
+        await self._book(request, plan)
         return PlanAfterChange(fact=PlanChanged(standing=self._standing(request.account, plan)))
 
     async def _end_others(self, plans: PlanProvider, found: tuple[Plan, ...], at: datetime) -> None:
@@ -121,6 +124,11 @@ class PlanActivities:
     def _made(self, request: CreatePlanInput, plan: Plan) -> PlanRead:
         standing = self._standing(request.account, plan)
         return PlanRead(standing=standing, is_asked=True, is_made=True, was_unclear=request.was_unclear)
+
+    async def _book(self, request: ReadPlanInput | EndPlanInput | ChangePlanInput, plan: Plan) -> None:
+        """What the provider collected and tells only to us stands in the ledger's books."""
+        if plan.rows:
+            await self._ledger.book(request.account, plan.rows, subscription=request.subscription)
 
     def _standing(self, account: str, plan: Plan) -> PlanStanding:
         return standing_of(plan, self._providers[account].declines)

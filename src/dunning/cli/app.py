@@ -30,6 +30,7 @@ _COMMANDS = {
     "ledger": "dunning.cli.ledger:ledger",
     "keys": "dunning.cli.keys:keys",
     "codec-server": "dunning.cli.codec:codec_server",
+    "play": "dunning.cli.play:play",
     "cancel": "dunning.cli.steering:cancel",
     "restore": "dunning.cli.steering:restore",
     "pause": "dunning.cli.steering:pause",

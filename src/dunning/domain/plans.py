@@ -198,8 +198,26 @@ class StopRenewals(Value):
     is_by_user: bool
 
 
+class RevokeAccess(Value):
+    """End access at once (`revoke`): all money back, the unused days', or one item's alone."""
+
+    change: Literal["revoke_access"] = "revoke_access"
+    is_prorated: bool = False
+    product_id: str | None = None
+
+
+class RefundOrder(Value):
+    """Give one order back whole (`refund`); `revokes` ends access too, where it is the latest order."""
+
+    change: Literal["refund_order"] = "refund_order"
+    order_id: str
+    amount: int | None = None
+    revokes: bool = False
+
+
 PlanChange = Annotated[
-    ForceAttempt | CancelCycle | MoveNext | ReplaceMethod | ChangeTerms | StopRenewals, Field(discriminator="change")
+    ForceAttempt | CancelCycle | MoveNext | ReplaceMethod | ChangeTerms | StopRenewals | RevokeAccess | RefundOrder,
+    Field(discriminator="change"),
 ]
 """Of plans that can be changed. An immutable one is replaced: made anew under the next reference, then ended."""
 

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from dunning.ledger.answers import Answers
 from dunning.ledger.attempts import Attempts, ClaimLost, Resending
+from dunning.ledger.books import Books
 from dunning.ledger.keys import ApiKeys
 from dunning.ledger.limits import Limits
 from dunning.ledger.messages import Commands, Inbox
@@ -26,7 +27,7 @@ __all__ = ["ClaimLost", "Ledger", "Limits", "Resending", "is_current", "migrate"
 
 
 class Ledger(
-    Subscriptions, Attempts, Refunds, Records, Commands, Inbox, Outbox, Notices, Reaches, ApiKeys, Answers, Pages
+    Subscriptions, Attempts, Refunds, Records, Commands, Inbox, Outbox, Notices, Reaches, ApiKeys, Answers, Pages, Books
 ):
     """Everything that is written down. Each method is one transaction."""
 

@@ -328,3 +328,18 @@ answers = Table(
     Column("body", JSONB),
     _created(),
 )
+
+# what a provider collected by itself, per item and order (minor units); kind: charge, fee, tax, refund
+book_rows = Table(
+    "book_rows",
+    metadata,
+    Column("account", Text, primary_key=True),
+    Column("order_id", Text, primary_key=True),
+    Column("product_id", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("amount", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("at", _instant, nullable=False),
+    Column("subscription", Text),
+)

@@ -14,6 +14,7 @@ from typing import Protocol, runtime_checkable
 from pydantic import Field
 
 from dunning.domain.base import Value
+from dunning.domain.books import BookRow
 from dunning.domain.calendar import Calendar
 from dunning.domain.declines import DeclineTable
 from dunning.domain.plan_rules import PlanRules
@@ -85,7 +86,10 @@ class PlanCycle(Value):
 
 
 class Plan(Value):
-    """A plan as the provider tells it; see `PlanStanding` for the fields. `reference` is ours, found in it."""
+    """A plan as the provider tells it; see `PlanStanding` for the fields. `reference` is ours, found in it.
+
+    `rows`: what it collected, for the books, where the provider keeps the money first.
+    """
 
     plan_id: str
     status: PlanStatus | None = None
@@ -103,6 +107,7 @@ class Plan(Value):
     access_until: datetime | None = None
     items: tuple[ItemStanding, ...] = ()
     because: str = ""
+    rows: tuple[BookRow, ...] = ()
 
 
 class PlanMessage(ProviderMessage):

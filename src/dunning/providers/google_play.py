@@ -16,7 +16,7 @@ from dunning.domain import play_actions
 from dunning.domain.commands import CancelType
 from dunning.domain.declines import DeclineClass, DeclineRow, DeclineTable
 from dunning.domain.plan_rules import PLAN_RULES, PlanRules
-from dunning.domain.plans import MoveNext, PlanChange, StopRenewals
+from dunning.domain.plans import MoveNext, PlanChange, RefundOrder, RevokeAccess, StopRenewals
 from dunning.domain.play_actions import PlayState, ReadPurchase
 from dunning.providers.base import (
     AnswerKind,
@@ -39,6 +39,7 @@ from dunning.providers.base import (
     WebhookRefused,
 )
 from dunning.providers.following import Plan, PlanRequest, PlanUnclear
+from dunning.providers.google_play_books import rows_of
 from dunning.providers.google_play_client import GONE, PlayClient
 from dunning.providers.google_play_plans import gone, plan_of, refund_of
 from dunning.providers.google_play_wire import WireOrder, WirePurchase, purchase_of
@@ -161,6 +162,10 @@ class GooglePlayProvider:
             return await self._stop(plan_id, kind, business_at)
         if isinstance(change, MoveNext):
             return await self._defer(plan_id, change, business_at)
+        if isinstance(change, RevokeAccess):
+            return await self._revoke(plan_id, change, business_at)
+        if isinstance(change, RefundOrder):
+            return await self._refund_order(plan_id, change, business_at)
         raise ProviderRefused("not_offered", f"Google Play's API has no {change.change}")
 
     # --- what Play has not ----------------------------------------------------------------------------
@@ -282,6 +287,35 @@ class GooglePlayProvider:
         plan = await self.read_plan(token, business_at=business_at)
         if tried != done:
             plan = plan.but(because="the deferral came out other than its dry run")
+        return plan
+
+    async def _revoke(self, token: str, change: RevokeAccess, business_at: datetime) -> Plan:
+        """Whole, by the time left, or one item; what is over already is not asked for again."""
+        purchase = await self._purchase(token, business_at)
+        is_gone = change.product_id is None and purchase.state is PlayState.EXPIRED
+        if not is_gone:
+            because = play_actions.refuses_revoke(purchase, change.product_id, business_at)
+            if because is not None:
+                raise ProviderRefused("not_offered", because)
+            await self.client.revoke(
+                token, is_prorated=change.is_prorated, product_id=change.product_id, business_at=business_at
+            )
+        return await self.read_plan(token, business_at=business_at)
+
+    async def _refund_order(self, token: str, change: RefundOrder, business_at: datetime) -> Plan:
+        """The whole order, once: one that is refunded already is success."""
+        wire = await self.client.purchase(token, business_at=business_at)
+        order = (await self.client.order(change.order_id, business_at=business_at)).read(latest=wire.order_ids)
+        if order.state not in ("REFUNDED", "PENDING_REFUND"):
+            because = play_actions.refuses_refund(order, business_at, change.amount)
+            if because is not None:
+                raise ProviderRefused("not_offered", because)
+            await self.client.refund(change.order_id, revokes=change.revokes, business_at=business_at)
+        plan = await self.read_plan(token, business_at=business_at)
+        after = await self.client.order(change.order_id, business_at=business_at)
+        plan = plan.but(rows=(*plan.rows, *rows_of(after)))
+        if change.revokes and not play_actions.revokes_too(order):
+            return plan.but(because="refunded; access stays, because it is not the latest order")
         return plan
 
     async def _purchase(self, token: str, business_at: datetime | None) -> ReadPurchase:

@@ -8,6 +8,7 @@ from dunning.domain.plans import ItemStanding, PlanCycleStatus, PlanPhase, PlanS
 from dunning.domain.play_actions import CanceledBy, PlayState, ReadPurchase, access_until, has_access
 from dunning.providers.base import Payment, PaymentStatus, Refund, RefundStatus
 from dunning.providers.following import Plan, PlanCycle, PlanTry
+from dunning.providers.google_play_books import rows_of
 from dunning.providers.google_play_wire import WireOrder, WirePurchase, purchase_of
 
 LOOK_AGAIN = timedelta(hours=1)
@@ -63,6 +64,7 @@ def plan_of(token: str, wire: WirePurchase, orders: tuple[WireOrder, ...], at: d
             for item in purchase.items
         ),
         because=_because(wire, purchase),
+        rows=tuple(row for order in orders for row in rows_of(order)),
     )
 
 
