@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from temporalio.client import WorkflowUpdateFailedError
 from temporalio.testing import WorkflowEnvironment
 
 from dunning import contract
@@ -189,3 +190,69 @@ async def test_g1_hold_not_recovered_canceled_on_sep_21_base_through_sep_30(play
     assert access(lost, play.on("09-30T12:00")).is_granted
     over = await play.go("10-01T01:00")
     assert (over.status, access(over, play.on("10-01T01:00")).is_granted) == (S.INACTIVE, False)
+
+
+async def test_grace_keeps_access_and_a_payment_in_it_closes_the_cycle(play: Purchase) -> None:
+    base = {"product_id": "base", "price": 2_000, "is_base": True, "grace_days": 3, "hold_days": 30}
+    await play.begin(["DECLINED"], items=[base])
+    late = await play.go("09-02T00:00")
+    assert (late.status, granted(late, play.on("09-02T00:00"))) == (S.PAST_DUE, {"base": "09-04"})
+    await play.deed("repair")
+    paid = await play.life.state()
+    assert (paid.status, granted(paid, play.on("09-02T01:00"))) == (S.ACTIVE, {"base": "10-01"})
+    assert [o.status.value for o in paid.obligations if o.is_cycle][-1] == "succeeded"
+
+
+async def test_everything_is_found_out_when_every_notification_is_lost(play: Purchase) -> None:
+    await play.begin(["DECLINED"])
+    lose = {"webhooks": {"mode": "lose"}}
+    (await play.world.http.post("/_sandbox/configure", json=lose)).raise_for_status()
+    held = await play.go("09-01T01:00")
+    assert held.status is S.ON_HOLD
+    await play.deed("repair")
+    back = await play.go("09-03T01:00")
+    assert (back.status, granted(back, play.on("09-03T01:00"))) == (S.ACTIVE, {"base": "10-01"})
+
+
+async def test_cancel_and_defer_are_asked_of_google_play_and_read_back(play: Purchase) -> None:
+    await play.begin([])
+    deferred = await play.life.command("defer", "cmd-defer", days=7)
+    assert deferred.status == "done", deferred
+    assert granted(await play.life.state(), play.on("08-02T00:00")) == {"base": "09-08"}
+    assert await play.life.command("defer", "cmd-defer", days=7) == deferred
+    canceled = await play.life.command("cancel", type="USER_REQUESTED_STOP_RENEWALS")
+    assert canceled.status == "done", canceled
+    after = await play.life.state()
+    assert (after.status, granted(after, play.on("08-02T00:00"))) == (S.CANCELED, {"base": "09-08"})
+    await play.deed("restore")
+    assert (await play.life.state()).status is S.ACTIVE
+
+
+async def test_what_only_the_customer_can_do_is_refused_with_the_place_where(play: Purchase) -> None:
+    await play.begin([])
+    for name, fields in (("pause", {}), ("update_payment_method", {"token": "pm_2"}), ("skip_cycle", {})):
+        with pytest.raises(WorkflowUpdateFailedError) as refused:
+            await play.life.command(name, **fields)
+        link = f"https://play.google.com/store/account/subscriptions?sku=base&package={PACKAGE}"
+        assert link in str(refused.value.cause), name
+
+
+async def test_a_purchase_made_in_place_of_another_is_followed_from_then_on(play: Purchase) -> None:
+    await play.begin([])
+    old, play.token = play.token, f"{play.token}-new"
+    base = {"product_id": "base", "price": 2_500, "is_base": True}
+    at = (await play.world.now()).isoformat()
+    body = {"token": play.token, "package": PACKAGE, "at": at, "linked_token": old, "items": [base]}
+    await play.post("purchases", body)
+    changed = await play.heard()
+    assert changed.plan is not None
+    assert (changed.status, changed.plan.plan_id, changed.reference) == (S.ACTIVE, play.token, play.token)
+
+
+async def test_a_pause_in_google_play_gives_no_access_and_its_end_gives_it_back(play: Purchase) -> None:
+    await play.begin([])
+    await play.deed("pause", days=30)
+    paused = await play.go("09-02T00:00")
+    assert (paused.status, granted(paused, play.on("09-02T00:00"))) == (S.PAUSED, {})
+    resumed = await play.go("10-01T12:00")
+    assert (resumed.status, list(granted(resumed, play.on("10-01T12:00")))) == (S.ACTIVE, ["base"])

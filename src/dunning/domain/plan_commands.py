@@ -93,7 +93,8 @@ def refusal(state: State, command: Command) -> str | None:
     if way is None:
         return None
     if way.means is Means.REFUSED:
-        return way.because
+        link = state.terms.customer_link
+        return way.because if link is None else f"{way.because}: {link}"
     if way.means is not Means.PLAN:
         return None
     if command.name == "pause" and unpaid_cycle(state) is not None:

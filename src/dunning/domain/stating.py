@@ -18,6 +18,7 @@ from dunning.domain.tables import CycleFact, SubscriptionFact, SubscriptionStatu
 _S = SubscriptionStatus
 _LIVE = (PlanPhase.ACTIVE, PlanPhase.GRACE, PlanPhase.HOLD)
 MAX_SEEN = 200
+BOUGHT_AGAIN = "the customer bought again at the provider after the end: start it anew with the new token"
 
 
 def is_stated(state: State) -> bool:
@@ -57,6 +58,9 @@ def follow_purchase(step: Step, standing: PlanStanding) -> None:
     """A purchase made anew takes the place of the one that we know: from now on it is the plan."""
     plan = step.s.plan
     if plan is None or standing.takes_place_of is None or standing.takes_place_of != plan.plan_id:
+        return
+    if step.s.is_ended:
+        step.attend(BOUGHT_AGAIN)
         return
     step.set(
         plan=plan.but(plan_id=standing.plan_id, status=PlanStatus.PENDING, is_released=False),

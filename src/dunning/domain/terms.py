@@ -30,7 +30,8 @@ from dunning.domain.fields import (
     Token,
     Whole,
 )
-from dunning.domain.options import Country, DodoOptions, ProviderOptions
+from dunning.domain.options import Country, DodoOptions, GooglePlayOptions, ProviderOptions
+from dunning.domain.play_actions import deep_link
 from dunning.domain.retrying import LadderAnchor, RetryPolicy
 from dunning.domain.scheduling import Schedule
 
@@ -248,6 +249,14 @@ class _Agreed(Value):
     def base_item(self) -> Item:
         """The one base product."""
         return next(item for item in self.items if item.role is Role.BASE)
+
+    @property
+    def customer_link(self) -> str | None:
+        """Where the customer alone can act at the provider; None where everything is ours to ask for."""
+        options = self.provider_options
+        if not isinstance(options, GooglePlayOptions) or options.package_name is None:
+            return None
+        return deep_link(options.package_name, self.base_item.product_id)
 
     @property
     def adopted_reference(self) -> str | None:

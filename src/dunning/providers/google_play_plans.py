@@ -41,6 +41,9 @@ def plan_of(token: str, wire: WirePurchase, orders: tuple[WireOrder, ...], at: d
     if purchase is None:  # a state that Google added after us: nothing is concluded, it is looked at again
         because = f"unknown state {wire.subscription_state}"
         return Plan(plan_id=token, next_due=(at + HOLD_LOOK,), because=because, is_whole=False)
+    if purchase.state is PlayState.EXPIRED and purchase.canceled_by is CanceledBy.REPLACEMENT:
+        # The new purchase names this one, never the other way round: its notification brings the token.
+        return Plan(plan_id=token, next_due=(at + LOOK_AGAIN,), because=_because(wire, purchase), is_whole=False)
     phase = _phase(wire, purchase)
     until, next_due = access_until(purchase, at), _next_due(wire, purchase, at)
     is_late = phase is PlanPhase.ACTIVE and until is None

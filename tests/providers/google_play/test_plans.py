@@ -240,3 +240,10 @@ async def test_a_purchase_in_place_of_another_names_it(play, provider):
     old = await play.acknowledged()
     new = await play.buy(token="token-2", linked_token=old)
     assert (await provider.read_plan(new, business_at=at("2026-08-02T00:00"))).takes_place_of == old
+
+
+async def test_a_purchase_that_was_replaced_concludes_nothing_until_the_new_one_is_heard_of(play, provider):
+    old = await play.acknowledged()
+    await play.buy(token="token-2", linked_token=old)
+    plan = await provider.read_plan(old, business_at=at("2026-08-02T00:00"))
+    assert (plan.phase, plan.status, plan.because) == (None, None, "another purchase has taken its place")
