@@ -17,6 +17,7 @@ from activities.delivery import DeliveryActivities
 from activities.mandates import MandateActivities
 from activities.notices import NoticeActivities
 from activities.plans import PlanActivities
+from activities.price_migration import PriceMigrationActivities
 from activities.refunds import RefundActivities
 from activities.supervision import SupervisionActivities
 from dunning.contract import TASK_QUEUE
@@ -25,6 +26,7 @@ from dunning.providers.registry import provider_for
 from dunning.settings import Settings
 from workers.fresh_time import FreshTimeRunner
 from workflows.delivery import DeliverEventsWorkflow
+from workflows.price_migration import PriceMigrationWorkflow
 from workflows.subscription import SubscriptionWorkflow
 from workflows.supervision import SuperviseAccountWorkflow
 
@@ -69,11 +71,12 @@ async def worker(client: Client, settings: Settings, *, task_queue: str = TASK_Q
         notices = NoticeActivities(ledger, settings.accounts, http)
         stack.push_async_callback(notices.aclose)
         delivery = DeliveryActivities(ledger, settings.accounts, http)
+        prices = PriceMigrationActivities(providers)
         supervision = SupervisionActivities(ledger, client, task_queue=task_queue)
         yield Worker(
             client,
             task_queue=task_queue,
-            workflows=[SubscriptionWorkflow, DeliverEventsWorkflow, SuperviseAccountWorkflow],
+            workflows=[SubscriptionWorkflow, DeliverEventsWorkflow, SuperviseAccountWorkflow, PriceMigrationWorkflow],
             activities=[
                 book.load_subscription,
                 book.record,
@@ -92,6 +95,7 @@ async def worker(client: Client, settings: Settings, *, task_queue: str = TASK_Q
                 notices.send_notice,
                 delivery.deliver_events,
                 supervision.restart_lost_runs,
+                prices.migrate_prices,
             ],
             workflow_runner=workflow_runner(),
             graceful_shutdown_timeout=GRACEFUL_SHUTDOWN,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0003g"
-down_revision = "0002"
+revision = "0006g"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 
