@@ -228,6 +228,26 @@ async def test_cancel_and_defer_are_asked_of_google_play_and_read_back(play: Pur
     assert (await play.life.state()).status is S.ACTIVE
 
 
+async def test_an_order_is_refunded_once_and_access_stays(play: Purchase) -> None:
+    state = await play.begin([])
+    (order,) = [o.provider_cycle for o in state.obligations if o.is_cycle]
+    for _ in range(2):
+        done = await play.life.command("refund", "cmd-refund", order=order)
+        assert done.status == "done", done
+    after = await play.life.state()
+    assert (after.status, granted(after, play.on("08-02T00:00"))) == (S.ACTIVE, {"base": "09-01"})
+    rows = await play.world.ledger.booked(ACCOUNT, subscription=play.life.name)
+    assert [(row.kind.value, row.amount) for row in rows if row.kind.value == "refund"] == [("refund", 2_000)]
+
+
+async def test_a_prorated_revoke_ends_access_at_once(play: Purchase) -> None:
+    await play.begin([])
+    done = await play.life.command("revoke", "cmd-revoke", type="PRORATED")
+    assert done.status == "done", done
+    after = await play.life.state()
+    assert (after.status, granted(after, play.on("08-02T00:00"))) == (S.INACTIVE, {})
+
+
 async def test_what_only_the_customer_can_do_is_refused_with_the_place_where(play: Purchase) -> None:
     await play.begin([])
     for name, fields in (("pause", {}), ("update_payment_method", {"token": "pm_2"}), ("skip_cycle", {})):

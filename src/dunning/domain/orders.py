@@ -83,6 +83,8 @@ def refuse_revoke(state: State, command: Revoke) -> str | None:
         return None if command.item is None else "item: is given with type ITEM only"
     if command.item is None:
         return "item: which one is to be given back"
+    if state.plan is not None and state.plan.phase is not None:
+        return None  # the provider knows the items, and why not: it is read before it is asked
     item = next((i for i in state.terms.items if i.product_id == command.item), None)
     if item is None:
         return f"item: {command.item} is not one of this subscription's"

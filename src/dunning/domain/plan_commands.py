@@ -11,12 +11,16 @@ from dunning.domain.commands import (
     Command,
     Defer,
     Pause,
+    Refund,
     RetryNow,
+    Revoke,
+    RevokeType,
     SetPolicy,
     SkipCycle,
     UpdatePaymentMethod,
 )
 from dunning.domain.expecting import is_after_pause, is_following, rules_of, unpaid_cycle, way_of
+from dunning.domain.orders import ordered, payment_id
 from dunning.domain.plan_rules import Means
 from dunning.domain.plans import (
     CancelCycle,
@@ -25,7 +29,9 @@ from dunning.domain.plans import (
     MoveNext,
     PendingChange,
     PlanChange,
+    RefundOrder,
     ReplaceMethod,
+    RevokeAccess,
     StopRenewals,
 )
 from dunning.domain.state import State
@@ -58,8 +64,8 @@ def change_for(state: State, command: Command) -> PlanChange | None:
         return ForceAttempt(cycle_id=owed.provider_cycle)
     if isinstance(command, UpdatePaymentMethod):
         return ReplaceMethod(token=command.token)
-    if isinstance(command, Cancel):
-        return StopRenewals(is_by_user=command.type is CancelType.USER_REQUESTED_STOP_RENEWALS)
+    if isinstance(command, Cancel | Refund | Revoke):
+        return _ending(state, command)
     if rules_of(state).owns_access and state.plan is not None:
         due = state.plan.access_until
     if isinstance(command, Defer) and due is not None:
@@ -71,6 +77,17 @@ def change_for(state: State, command: Command) -> PlanChange | None:
     if isinstance(command, SetPolicy):
         return ChangeTerms(terms=changed_terms(state, command))
     return None
+
+
+def _ending(state: State, command: Cancel | Refund | Revoke) -> PlanChange:
+    """What ends renewals or access, or gives money back, where the provider does that itself."""
+    if isinstance(command, Cancel):
+        return StopRenewals(is_by_user=command.type is CancelType.USER_REQUESTED_STOP_RENEWALS)
+    if isinstance(command, Revoke):
+        return RevokeAccess(is_prorated=command.type is RevokeType.PRORATED, product_id=command.item)
+    paid = ordered(state, command.order)
+    order = (payment_id(paid) if paid is not None else None) or command.order
+    return RefundOrder(order_id=order, amount=command.amount, revokes=command.revoke)
 
 
 def changed_terms(state: State, command: SetPolicy) -> Terms:

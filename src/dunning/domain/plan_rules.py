@@ -162,6 +162,8 @@ PLAN_RULES: Mapping[str, PlanRules] = {
         lateness=timedelta(minutes=15),
         ways={
             "cancel": _PLAN,
+            "refund": _PLAN,
+            "revoke": _PLAN,
             "restore": _never("only the customer can restore it, in Google Play"),
             "pause": _never("only the customer can pause it, in Google Play"),
             "resume": _never("only the customer can resume it, in Google Play"),

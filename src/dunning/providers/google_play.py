@@ -191,6 +191,10 @@ class GooglePlayProvider:
         """Nothing of ours is ever there."""
         return LookUp(is_certain=True, because="Google Play takes no charges of ours")
 
+    async def portal_link(self, reference: str, *, return_url: str | None = None) -> str:
+        """Where the customer manages subscriptions: a page of Google Play's, the same for everybody."""
+        return self.deep_link()
+
     async def refund(self, request: RefundRequest) -> RefundAnswer:
         """Give a whole order back; access stays. A part is refused: the Play Console alone can."""
         try:
