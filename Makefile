@@ -40,7 +40,8 @@ test-ui: setup ## browser tests (needs Chromium)
 test-node: setup ## Xendit's last SDK with recurring plans against the sandbox (needs node and npm)
 	@if command -v node >/dev/null && command -v npm >/dev/null; then \
 	  mkdir -p $(VENV)/node && cp tests/node/package.json tests/node/package-lock.json $(VENV)/node/ && \
-	  npm ci --prefix $(VENV)/node --ignore-scripts --no-audit --no-fund --loglevel=error && \
+	  { timeout 120 npm ci --prefix $(VENV)/node --ignore-scripts --no-audit --no-fund --loglevel=error || \
+	    { echo "NOT RUN: make test-node (npm cannot fetch the package; the recorded requests are compared by make test)"; exit 0; }; } && \
 	  $(BIN)/python -m pytest tests/sandbox/test_xendit_node.py -rs $(ARGS); \
 	else \
 	  echo "NOT RUN: make test-node (node or npm is not on this machine; the recorded requests are compared by make test)"; \
