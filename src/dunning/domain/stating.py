@@ -99,7 +99,7 @@ def after(step: Step, standing: PlanStanding) -> None:
         lifecycle.cancel_open(step, "paused at the provider")
         step.turn(SubscriptionFact.PAUSE)
         step.set(past_due_since=None)
-        step.emit(EventType.PAUSED)
+        step.emit(EventType.PAUSED, until=min(standing.next_due).isoformat() if standing.next_due else None)
     elif standing.phase is PlanPhase.ENDING:
         _ending(step, standing)
     elif standing.phase is PlanPhase.OVER:
@@ -129,7 +129,7 @@ def _ending(step: Step, standing: PlanStanding) -> None:
     step.turn(SubscriptionFact.ENDED_WITH_TIME_LEFT if was_owing else SubscriptionFact.CANCEL)
     kind = CancelType.USER_REQUESTED_STOP_RENEWALS
     step.set(cancel_type=(kind if standing.is_by_user else CancelType.DEVELOPER_REQUESTED_STOP_PAYMENTS).value)
-    step.emit(EventType.CANCELED, because=standing.because, access_until=standing.access_until.isoformat())
+    step.emit(EventType.CANCELED, because=standing.because, until=standing.access_until.isoformat())
     telling.tell_canceled(step, standing.because)
 
 
