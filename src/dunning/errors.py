@@ -7,10 +7,11 @@
   x ConfigurationError      settings, credentials or files are absent or contradict each other
   x LedgerError             the ledger cannot be reached or cannot be used
     + LedgerSchemaError     its schema is not the one of this release
-  x ProviderError           a provider did not do what was asked; these three are in `dunning.providers.base`
+  x ProviderError           a provider did not do what was asked; the first three are in `dunning.providers.base`
     + ProviderUnavailable   it could not be asked, or said to come back
     + ProviderRefused       it understood and refused
     + WebhookRefused        a message that is not the provider's, is too old, or cannot be read
+    + PlanUnclear           a plan was perhaps made or changed: no answer came (`dunning.providers.following`)
   x StackError              a service of the development stack did not start or went away
 
 Messages name fields and rules, never secrets or contacts, because they reach logs and histories.
