@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from datetime import timedelta
 from typing import Any
@@ -121,11 +120,3 @@ def test_the_row_fails_with_a_difference_and_says_the_seed_and_what_it_is(
     (result,) = chaos.run(seed=4711, subscriptions=2, kills=0)
     assert not result.is_good
     assert "seed 4711: 003: paid" in capsys.readouterr().out
-
-
-@pytest.mark.server
-@pytest.mark.crash
-def test_a_small_portfolio_comes_to_the_same_through_faults_and_kills() -> None:
-    found, met = asyncio.run(chaos.play(seed=3, size=1, kills=1, stops=0))
-    assert found == []
-    assert met.startswith("1 SIGKILLs")
