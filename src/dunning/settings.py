@@ -178,6 +178,11 @@ class AccountSettings(_Part):
     def _is_signing_secret(cls, value: SecretStr | None) -> SecretStr | None:
         return value if value is None else _signing_secret(value)
 
+    @property
+    def needs_webhook_secret(self) -> bool:
+        """Whether a shared secret verifies the provider's messages; else the sender's certificates do."""
+        return self.google_play is None
+
     @model_validator(mode="after")
     def _keys_fit(self) -> Self:
         if not self.api_key.get_secret_value():

@@ -56,7 +56,7 @@ async def gateway(settings: Settings) -> AsyncIterator[FastAPI]:
             stack.push_async_callback(provider.aclose)
             providers[name] = provider
             doors[name] = Door(provider, tuple(s.get_secret_value() for s in account.webhook_secrets))
-            if not account.webhook_secrets and account.google_play is None:
+            if not account.webhook_secrets and account.needs_webhook_secret:
                 log.warning("gateway.no_secret", account=name, because="every message will be refused")
         client = DunningClient(await connect(lazy=True), ledger)
 
