@@ -312,9 +312,9 @@ class TestModes:
         await provider.aclose()
 
     def test_a_provider_without_an_adapter_is_named(self) -> None:
-        account = AccountSettings(provider="google_play", mode="test", api_key=SecretStr("k"), merchant_name="Demo")
-        with pytest.raises(ConfigurationError, match="google_play"):
-            provider_for(account)
+        account = AccountSettings(provider="dodo", mode="test", api_key=KEY, merchant_name="Demo")
+        with pytest.raises(ConfigurationError, match="nobody"):
+            provider_for(account.model_copy(update={"provider": "nobody"}))
 
 
 class TestTheGuidesFaults:

@@ -28,6 +28,8 @@ def plan_faults(subscription: Subscription) -> Iterator[BrokenRule]:
 def _retry_faults(subscription: Subscription) -> Iterator[BrokenRule]:
     """Nobody documents what happens when a cycle is still being retried as the next one falls due."""
     days, length = subscription.retry.days, subscription.schedule.shortest_period_days
+    if subscription.schedule.on is not None:
+        return  # refused by itself, and no plan has such periods
     if days and days[-1] + 1 >= length:
         rule = f"must end two days before the next cycle (a period has {length} days): Xendit cuts nothing off"
         yield BrokenRule("retry", f"{rule}; collection engine leaves such retries out", list(days))
