@@ -28,7 +28,6 @@ PERMITTED = {
     "src/dunning/domain/play_actions.py": "what a provider's own actions allow, in a module of its own",
     "src/dunning/domain/play_items.py": "a provider's own rules of items, in a module of its own",
     "src/dunning/gateway/play_push.py": "the door of a provider whose messages come by another's service",
-    "activities/price_migration.py": "moving cohorts to another price is something that one provider alone has",
     "src/dunning/domain/rules.py": "what a provider's options have to say for a charge to be possible",
     "src/dunning/repairing.py": "a harmless stand-in for a refused document",
     "src/dunning/gateway/api/examples.py": "examples in the description of the API",

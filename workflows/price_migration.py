@@ -8,8 +8,9 @@ from pydantic import Field
 from temporalio import workflow
 from temporalio.common import RetryPolicy
 
-from activities.price_migration import MIGRATE_PRICES, Cohort, MigratePricesInput
+from activities.price_migration import MIGRATE_PRICES, MigratePricesInput
 from dunning.domain.base import Value
+from dunning.providers.cohorts import Cohort
 
 COHORTS_PER_RUN = 200
 """Cohorts before the history is renewed."""

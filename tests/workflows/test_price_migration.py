@@ -12,8 +12,9 @@ import pytest
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
-from activities.price_migration import Cohort, PriceMigrationActivities
+from activities.price_migration import PriceMigrationActivities
 from dunning.domain.play_prices import PriceChangeMode
+from dunning.providers.cohorts import Cohort
 from dunning.providers.google_play import GooglePlayProvider
 from dunning.sandbox import SandboxServer
 from tests.domain.calendars import at

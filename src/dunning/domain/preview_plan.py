@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from datetime import datetime, timedelta
 
 from dunning.domain import facts, foreseen_plan
@@ -17,7 +18,7 @@ from dunning.domain.tables import SubscriptionStatus
 PLAN_DECISIONS = frozenset({Do.CREATE_PLAN, Do.READ_PLAN, Do.END_PLAN, Do.CHANGE_PLAN})
 
 
-class PlanWalk:
+class PlanWalk(ABC):
     """What the provider does by itself in a walk, and how it answers. The class that inherits owns the state."""
 
     state: State
@@ -25,17 +26,17 @@ class PlanWalk:
     _created_at: datetime
     _pending: dict[str, tuple[datetime, ScriptedOutcome]]
 
-    def _take(self, fact: facts.Fact) -> Applied:
-        raise NotImplementedError
+    @abstractmethod
+    def _take(self, fact: facts.Fact) -> Applied: ...
 
-    def _next_outcome(self, key: str) -> Outcome:
-        raise NotImplementedError
+    @abstractmethod
+    def _next_outcome(self, key: str) -> Outcome: ...
 
-    def _outcome(self, scripted: ScriptedOutcome) -> Outcome:
-        raise NotImplementedError
+    @abstractmethod
+    def _outcome(self, scripted: ScriptedOutcome) -> Outcome: ...
 
-    def _mandate_story(self) -> tuple[str, timedelta]:
-        raise NotImplementedError
+    @abstractmethod
+    def _mandate_story(self) -> tuple[str, timedelta]: ...
 
     def _provider_at(self) -> datetime | None:
         """When the provider does something by itself."""

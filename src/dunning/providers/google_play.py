@@ -18,6 +18,7 @@ from dunning.domain.declines import DeclineClass, DeclineRow, DeclineTable
 from dunning.domain.plan_rules import PLAN_RULES, PlanRules
 from dunning.domain.plans import MoveNext, PlanChange, RefundOrder, RevokeAccess, StopRenewals
 from dunning.domain.play_actions import PlayState, ReadPurchase
+from dunning.domain.play_prices import PriceChangeMode
 from dunning.providers.base import (
     AnswerKind,
     Capabilities,
@@ -38,6 +39,7 @@ from dunning.providers.base import (
     Resend,
     WebhookRefused,
 )
+from dunning.providers.cohorts import Cohort
 from dunning.providers.following import Plan, PlanRequest, PlanUnclear
 from dunning.providers.google_play_books import rows_of
 from dunning.providers.google_play_client import GONE, PlayClient
@@ -248,6 +250,16 @@ class GooglePlayProvider:
         """Where the customer manages this subscription."""
         return play_actions.deep_link(self.package_name, product_id)
 
+    async def move_cohort(self, cohort: Cohort, regions_version: str) -> None:
+        """Move subscribers of an old price to the current one; see `CohortProvider`."""
+        row = {
+            "regionCode": cohort.region_code,
+            "oldestAllowedPriceVersionTime": cohort.oldest_allowed_at.astimezone(UTC).isoformat(),
+        }
+        if cohort.mode in _INCREASES:
+            row["priceIncreaseType"] = _INCREASES[cohort.mode]
+        await self.client.migrate_prices(cohort.product_id, cohort.base_plan_id, [row], regions_version)
+
     async def aclose(self) -> None:
         """Close connections."""
         await self.client.aclose()
@@ -352,3 +364,10 @@ class GooglePlayProvider:
         if (wire.test_purchase is not None) is not self._is_test:
             kind, mode = ("test", "live") if wire.test_purchase is not None else ("real", "test")
             raise ProviderRefused("other_mode", f"a {kind} purchase and an account in {mode} mode are never mixed")
+
+
+_INCREASES = {
+    PriceChangeMode.PRICE_INCREASE: "PRICE_INCREASE_TYPE_OPT_IN",
+    PriceChangeMode.OPT_OUT_PRICE_INCREASE: "PRICE_INCREASE_TYPE_OPT_OUT",
+}
+"""What Google calls them; a decrease has no type."""
