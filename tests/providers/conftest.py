@@ -2,51 +2,34 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 import pytest
 from pydantic import SecretStr
 from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route
 
 from dunning.providers.base import Mandate, MandateRequest, PaymentProvider
 from dunning.providers.dodo import DodoProvider
 from dunning.sandbox import SandboxServer
 from dunning.sandbox.serving import serving
-from tests.providers.contract import Delivery, Row, mandate_request
+from tests.providers.contract import mandate_request
+from tests.providers.rigging import Mailbox, SandboxRig, closed_port
 
 SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"
 KEY = SecretStr("dodo_test_key")
 
 
-@dataclass
-class Mailbox:
-    """Where the sandbox's webhooks arrive."""
-
-    url: str = ""
-    got: list[Delivery] = field(default_factory=list)
-
-    async def take(self, request: Request) -> Response:
-        self.got.append(Delivery(dict(request.headers), await request.body()))
-        return Response()
-
-
-class DodoRig:
+class DodoRig(SandboxRig):
     """The adapter and the sandbox that it speaks to."""
 
     soft_code = "INSUFFICIENT_FUNDS"
     secret = SECRET
 
     def __init__(self, sandbox: SandboxServer, mailbox: Mailbox, control: httpx.AsyncClient) -> None:
-        self.sandbox = sandbox
-        self.mailbox = mailbox
-        self.control = control
+        super().__init__(sandbox, mailbox, control)
         self.provider: PaymentProvider = DodoProvider(KEY, is_test=True, base_url=sandbox.url)
         self._agreed = 0
 
@@ -64,18 +47,8 @@ class DodoRig:
             "methods": [{"payment_method_id": "pm_new"}],
             **fields,
         }
-        await self._post("subscriptions", body)
+        await self.post("subscriptions", body)
         return reference
-
-    async def fault(self, kind: str, on: str = "charge", **more: Any) -> None:
-        await self._post("faults", [{"kind": kind, "on": on, **more}])
-
-    async def book(self) -> list[Row]:
-        rows = (await self.control.get("/_sandbox/charges")).json()["charges"]
-        return [Row(one["payment_id"], one["key"], one["status"], one["amount"], one["metadata"]) for one in rows]
-
-    async def quiet(self) -> None:
-        assert await self.sandbox.state.until_quiet(within=10)
 
     def mandate_request(self, **changes: Any) -> MandateRequest:
         return mandate_request(**changes)
@@ -86,27 +59,8 @@ class DodoRig:
         await self.visit(made.link)
         return made
 
-    async def visit(self, link: str, *, approves: bool = True) -> None:
-        answer = await self.control.post(link, data={"answer": "approve" if approves else "decline"})
-        assert answer.is_success, answer.text
-
-    async def pay_by_link(self, reference: str, amount: int) -> None:
-        await self._post(f"subscriptions/{reference}/pay-link", {"amount": amount})
-
     def unreachable(self) -> PaymentProvider:
-        with socket.socket() as taken:
-            taken.bind(("127.0.0.1", 0))
-            port = taken.getsockname()[1]
-        return DodoProvider(KEY, is_test=True, base_url=f"http://127.0.0.1:{port}")
-
-    def deliveries(self) -> list[Delivery]:
-        return self.mailbox.got
-
-    async def _post(self, path: str, body: Any) -> dict[str, Any]:
-        answer = await self.control.post(f"/_sandbox/{path}", json=body)
-        assert answer.is_success, answer.text
-        found: dict[str, Any] = answer.json()
-        return found
+        return DodoProvider(KEY, is_test=True, base_url=closed_port())
 
 
 @pytest.fixture(scope="module")

@@ -176,7 +176,7 @@ async def test_two_charges_under_one_key_are_two_and_the_paid_one_is_found(rig: 
     await rig.provider.charge(order(reference))
     await rig.quiet()
     late = (await rig.book())[0].payment_id
-    await rig._post(f"subscriptions/{reference}/late-success", {"payment_id": late})
+    await rig.post(f"subscriptions/{reference}/late-success", {"payment_id": late})
     await rig.provider.charge(order(reference))
     await rig.quiet()
     assert len(await rig.book()) == 2

@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from dunning.sandbox import SandboxServer
-from tests.providers.conftest import Mailbox
 from tests.providers.google_play.rig import PlayRig
+from tests.providers.rigging import Mailbox
 
 
 @pytest.fixture(scope="module")

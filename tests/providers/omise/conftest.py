@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from dunning.sandbox import SandboxServer
-from tests.providers.conftest import Mailbox
 from tests.providers.omise.rig import SECRET, OmiseRig
+from tests.providers.rigging import Mailbox
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from typing import Any
 
 import httpx
@@ -13,8 +12,8 @@ from dunning.providers.base import Mandate, MandateRequest
 from dunning.providers.omise import OmiseProvider
 from dunning.sandbox import SandboxServer
 from tests.builders import subscription_data
-from tests.providers.conftest import Mailbox
-from tests.providers.contract import Delivery, Row, mandate_request
+from tests.providers.contract import mandate_request
+from tests.providers.rigging import Mailbox, SandboxRig, closed_port
 
 SECRET = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"
 KEY = SecretStr("skey_test_key")
@@ -27,16 +26,14 @@ def agreement(**options: Any) -> Subscription:
     return Subscription.model_validate(data)
 
 
-class OmiseRig:
+class OmiseRig(SandboxRig):
     """The adapter and the sandbox that it speaks to."""
 
     soft_code = "insufficient_fund"
     secret = SECRET
 
     def __init__(self, sandbox: SandboxServer, mailbox: Mailbox, control: httpx.AsyncClient) -> None:
-        self.sandbox = sandbox
-        self.mailbox = mailbox
-        self.control = control
+        super().__init__(sandbox, mailbox, control)
         self.provider: OmiseProvider = OmiseProvider(KEY, is_test=True, base_url=f"{sandbox.url}/omise")
         self._agreed = 0
 
@@ -57,16 +54,6 @@ class OmiseRig:
         await self.post("subscriptions", body)
         return reference
 
-    async def fault(self, kind: str, on: str = "charge", **more: Any) -> None:
-        await self.post("faults", [{"kind": kind, "on": on, **more}])
-
-    async def book(self) -> list[Row]:
-        rows = (await self.control.get("/_sandbox/charges")).json()["charges"]
-        return [Row(one["payment_id"], one["key"], one["status"], one["amount"], one["metadata"]) for one in rows]
-
-    async def quiet(self) -> None:
-        assert await self.sandbox.state.until_quiet(within=10)
-
     def mandate_request(self, **changes: Any) -> MandateRequest:
         return mandate_request(agreement(card_token=TOKEN), **changes)
 
@@ -74,23 +61,8 @@ class OmiseRig:
         """The product's page made a token of the card."""
         return await self.provider.create_mandate(self.mandate_request())
 
-    async def pay_by_link(self, reference: str, amount: int) -> None:
-        await self.post(f"subscriptions/{reference}/pay-link", {"amount": amount})
-
     def unreachable(self) -> OmiseProvider:
-        with socket.socket() as taken:
-            taken.bind(("127.0.0.1", 0))
-            port = taken.getsockname()[1]
-        return OmiseProvider(KEY, is_test=True, base_url=f"http://127.0.0.1:{port}")
-
-    def deliveries(self) -> list[Delivery]:
-        return self.mailbox.got
-
-    async def post(self, path: str, body: Any) -> dict[str, Any]:
-        answer = await self.control.post(f"/_sandbox/{path}", json=body)
-        assert answer.is_success, answer.text
-        found: dict[str, Any] = answer.json()
-        return found
+        return OmiseProvider(KEY, is_test=True, base_url=closed_port())
 
     async def omise(self, method: str, path: str, **body: Any) -> dict[str, Any]:
         """A request of somebody else's: the product's page or its own backend."""

@@ -11,8 +11,8 @@ import pytest
 
 from dunning.sandbox import SandboxServer
 from examples.adding_a_provider.tinypay import TinyPay
-from tests.providers.conftest import Mailbox
 from tests.providers.omise.rig import KEY, SECRET, OmiseRig
+from tests.providers.rigging import Mailbox
 
 
 class TinyPayRig(OmiseRig):

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from dunning.sandbox import SandboxServer
-from tests.providers.conftest import Mailbox
+from tests.providers.rigging import Mailbox
 from tests.providers.xendit.rig import SECRET, XenditRig
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from typing import Any
 
 import httpx
@@ -13,8 +12,8 @@ from dunning.providers.base import Mandate, MandateRequest
 from dunning.providers.xendit import XenditProvider
 from dunning.sandbox import SandboxServer
 from tests.builders import subscription_data
-from tests.providers.conftest import Mailbox
-from tests.providers.contract import Delivery, Row, mandate_request
+from tests.providers.contract import mandate_request
+from tests.providers.rigging import Mailbox, SandboxRig, closed_port
 
 SECRET = "callback-token-of-this-account"
 KEY = SecretStr("xnd_development_key")
@@ -28,16 +27,14 @@ def agreement(**options: Any) -> Subscription:
     return Subscription.model_validate(data)
 
 
-class XenditRig:
+class XenditRig(SandboxRig):
     """The adapter and the sandbox that it speaks to. A reference is the token that authorises."""
 
     soft_code = "INSUFFICIENT_BALANCE"
     secret = SECRET
 
     def __init__(self, sandbox: SandboxServer, mailbox: Mailbox, control: httpx.AsyncClient) -> None:
-        self.sandbox = sandbox
-        self.mailbox = mailbox
-        self.control = control
+        super().__init__(sandbox, mailbox, control)
         self.provider: XenditProvider = XenditProvider(KEY, is_test=True, base_url=f"{sandbox.url}/xendit")
 
     async def agree(
@@ -57,16 +54,6 @@ class XenditRig:
         await self.post("subscriptions", body)
         return TOKEN
 
-    async def fault(self, kind: str, on: str = "charge", **more: Any) -> None:
-        await self.post("faults", [{"kind": kind, "on": on, **more}])
-
-    async def book(self) -> list[Row]:
-        rows = (await self.control.get("/_sandbox/charges")).json()["charges"]
-        return [Row(one["payment_id"], one["key"], one["status"], one["amount"], one["metadata"]) for one in rows]
-
-    async def quiet(self) -> None:
-        assert await self.sandbox.state.until_quiet(within=10)
-
     def mandate_request(self, **changes: Any) -> MandateRequest:
         return mandate_request(agreement(), **changes)
 
@@ -76,27 +63,8 @@ class XenditRig:
         await self.visit(made.link)
         return made
 
-    async def visit(self, link: str, *, approves: bool = True) -> None:
-        answer = await self.control.post(link, data={"answer": "approve" if approves else "decline"})
-        assert answer.is_success, answer.text
-
-    async def pay_by_link(self, reference: str, amount: int) -> None:
-        await self.post(f"subscriptions/{reference}/pay-link", {"amount": amount})
-
     def unreachable(self) -> XenditProvider:
-        with socket.socket() as taken:
-            taken.bind(("127.0.0.1", 0))
-            port = taken.getsockname()[1]
-        return XenditProvider(KEY, is_test=True, base_url=f"http://127.0.0.1:{port}")
-
-    def deliveries(self) -> list[Delivery]:
-        return self.mailbox.got
-
-    async def post(self, path: str, body: Any) -> dict[str, Any]:
-        answer = await self.control.post(f"/_sandbox/{path}", json=body)
-        assert answer.is_success, answer.text
-        found: dict[str, Any] = answer.json()
-        return found
+        return XenditProvider(KEY, is_test=True, base_url=closed_port())
 
     async def xendit(self, method: str, path: str, **body: Any) -> httpx.Response:
         """A request of somebody else's: another system of the same merchant's."""
