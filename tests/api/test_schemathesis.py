@@ -18,7 +18,9 @@ pytestmark = pytest.mark.server
 
 HERE = Path(__file__).parent
 EXAMPLES = 3
-"""Drawn for each operation, besides its own examples and the edges of every field: about a minute on two busy cores."""
+"""Drawn for each operation, besides its own examples and the edges of every field."""
+WORKERS = 1
+"""CPython 3.11 cannot parse source text in two threads at once without failing now and then, and Hypothesis parses."""
 
 
 def test_schemathesis_finds_nothing_wrong(stack: Stack, api_key: str, tmp_path: Path) -> None:
@@ -28,12 +30,12 @@ def test_schemathesis_finds_nothing_wrong(stack: Stack, api_key: str, tmp_path: 
     words = [
         sys.executable, "-m", "schemathesis.cli", "--config-file", str(HERE / "schemathesis.toml"),
         "run", f"{url}/openapi.json", "--header", f"Authorization: {authorization['Authorization']}",
-        "--phases", "examples,coverage,fuzzing", "--max-examples", str(EXAMPLES), "--seed", "1", "--workers", "2",
-        "--suppress-health-check", "all", "--warnings", "off", "--no-color",
+        "--phases", "examples,coverage,fuzzing", "--max-examples", str(EXAMPLES), "--seed", "1",
+        "--workers", str(WORKERS), "--suppress-health-check", "all", "--warnings", "off", "--no-color",
     ]  # fmt: skip
     environment = {**os.environ, "SCHEMATHESIS_HOOKS": str(HERE / "schemathesis_hooks.py")}
     done = subprocess.run(
-        words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=220, check=False
+        words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=900, check=False
     )
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
     counted = re.search(r"(\d+) generated, (\d+) passed", done.stdout)

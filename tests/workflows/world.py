@@ -5,6 +5,7 @@ Time is the time-skipping server's: `pass_time` moves it, and nothing here sleep
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -47,6 +48,8 @@ from workflows.subscription import SubscriptionWorkflow
 SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"
 ACCOUNT = "demo"
 QUERY_TIMEOUT = timedelta(seconds=10)
+ASKING = timedelta(seconds=120)
+"""Of real time, in which the state query is asked again."""
 SLEEP_TIMEOUT = timedelta(seconds=200)
 """Of real time: nothing is skipped while work runs, and a task that a busy machine lost is given again after 10 s."""
 
@@ -156,11 +159,14 @@ class Life:
 
     async def report(self) -> StateReport:
         """The answer of the state query; the time-skipping server loses one that meets the end of a run."""
-        for _ in range(5):
-            with suppress(RPCError):
+        asked_until = time.monotonic() + ASKING.total_seconds()
+        while True:
+            try:
                 ask = self.handle.query(contract.QUERY_STATE, result_type=StateReport, rpc_timeout=QUERY_TIMEOUT)
                 return await ask
-        return await self.handle.query(contract.QUERY_STATE, result_type=StateReport)
+            except RPCError as error:
+                if time.monotonic() > asked_until:
+                    raise AssertionError(f"{self.name}: no answer to the state query, {error.status.name}") from error
 
     async def state(self) -> State:
         """The state, as soon as the run has loaded it."""
