@@ -106,7 +106,7 @@ async def ask_until_answered(handle: WorkflowHandle[Any, Any]) -> None:
 async def test_a_query_that_meets_unheard_events_leaves_the_clock_right(dev_server: WorkflowEnvironment) -> None:
     """Queries wait for a worker; then a signal comes; then the worker. Its run must hear the signal at its own time."""
     client = dev_server.client
-    for _ in range(3):
+    for _ in range(2):
         queue = f"fresh-{uuid.uuid4().hex[:6]}"
         async with the_worker(client, queue, FreshTimeRunner(UnsandboxedWorkflowRunner())):
             handle = await client.start_workflow(

@@ -10,6 +10,9 @@ from temporalio.testing import WorkflowEnvironment
 from tests import servers
 from tests.workflows.world import World, open_world
 
+HASTY_WAIT = 2.0
+"""Seconds of real time."""
+
 
 @pytest.fixture
 async def temporal_env() -> AsyncIterator[WorkflowEnvironment]:
@@ -21,4 +24,11 @@ async def temporal_env() -> AsyncIterator[WorkflowEnvironment]:
 @pytest.fixture
 async def world(temporal_env: WorkflowEnvironment, ledger_url: str) -> AsyncIterator[World]:
     async with open_world(temporal_env, ledger_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def hasty_world(temporal_env: WorkflowEnvironment, ledger_url: str) -> AsyncIterator[World]:
+    """A world whose charges soon stop waiting for a result: for payments that stay pending longer than any wait."""
+    async with open_world(temporal_env, ledger_url, wait_seconds=HASTY_WAIT) as opened:
         yield opened

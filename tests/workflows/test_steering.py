@@ -74,8 +74,8 @@ async def test_the_same_command_id_returns_the_first_result_whatever_run_is_open
     assert (await life.state()).calendar == due
 
 
-async def test_a_cancel_while_a_charge_is_pending_is_accepted_and_honours_the_payment(world: World) -> None:
-    life = await world.begin("PENDING/2h/SUCCEEDED")
+async def test_a_cancel_while_a_charge_is_pending_is_accepted_and_honours_the_payment(hasty_world: World) -> None:
+    life = await hasty_world.begin("PENDING/2h/SUCCEEDED")
     state = await life.until(
         lambda s: bool(s.obligations) and s.obligation("1").status is CycleStatus.PENDING, step=HOUR
     )
@@ -88,8 +88,8 @@ async def test_a_cancel_while_a_charge_is_pending_is_accepted_and_honours_the_pa
     assert access(state, state.latest).is_granted
 
 
-async def test_a_cancel_while_a_charge_is_pending_and_then_declined_stops(world: World) -> None:
-    life = await world.begin(f"PENDING/2h/{SOFT}")
+async def test_a_cancel_while_a_charge_is_pending_and_then_declined_stops(hasty_world: World) -> None:
+    life = await hasty_world.begin(f"PENDING/2h/{SOFT}")
     await life.until(lambda s: bool(s.obligations) and s.obligation("1").status is CycleStatus.PENDING, step=HOUR)
 
     await life.command("cancel")

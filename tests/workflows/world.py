@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.testservice.v1 import SleepRequest
 from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest
-from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle, WorkflowQueryFailedError
 from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
@@ -164,9 +164,9 @@ class Life:
             try:
                 ask = self.handle.query(contract.QUERY_STATE, result_type=StateReport, rpc_timeout=QUERY_TIMEOUT)
                 return await ask
-            except RPCError as error:
+            except (RPCError, WorkflowQueryFailedError) as error:
                 if time.monotonic() > asked_until:
-                    raise AssertionError(f"{self.name}: no answer to the state query, {error.status.name}") from error
+                    raise AssertionError(f"{self.name}: no answer to the state query") from error
 
     async def state(self) -> State:
         """The state, as soon as the run has loaded it."""
