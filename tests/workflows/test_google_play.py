@@ -62,6 +62,7 @@ class Purchase:
         assert await self.world.sandbox.state.until_quiet()
         while await self.dispatcher.drain():
             pass
+        await self.world.sleep(timedelta(seconds=1))
         while (state := await self.life.state()).plan is None or state.plan.is_hinted:
             await self.world.sleep(timedelta(seconds=1))
         return state
