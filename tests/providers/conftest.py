@@ -16,7 +16,7 @@ from dunning.providers.dodo import DodoProvider
 from dunning.sandbox import SandboxServer
 from dunning.sandbox.serving import serving
 from tests import events, servers
-from tests.providers.contract import mandate_request
+from tests.providers.ordering import mandate_request
 from tests.providers.rigging import Mailbox, SandboxRig, closed_port
 
 SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"

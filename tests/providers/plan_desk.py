@@ -43,7 +43,7 @@ from dunning.gateway.reception import Reception
 from dunning.ledger import Ledger
 from dunning.providers.base import PaymentProvider
 from dunning.settings import AccountSettings
-from tests.providers.contract import Row
+from tests.providers.ordering import Row
 from tests.providers.rigging import SandboxRig
 from workflows import options
 from workflows.subscription import SubscriptionWorkflow

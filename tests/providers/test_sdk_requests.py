@@ -28,8 +28,8 @@ from dunning.providers.dodo import DodoProvider
 from dunning.providers.omise import OmiseProvider
 from dunning.sandbox.serving import serving
 from tests.builders import subscription
-from tests.providers.contract import asking, mandate_request, order
 from tests.providers.omise.rig import agreement
+from tests.providers.ordering import asking, mandate_request, order
 
 omise = pytest.importorskip("omise", reason="the provider's SDK is not installed")
 pytestmark = pytest.mark.server

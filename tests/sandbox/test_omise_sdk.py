@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from dunning.providers.omise import OmiseProvider
 from dunning.sandbox import SandboxServer, omise_charges
-from tests.providers.contract import order
+from tests.providers.ordering import order
 
 from .conftest import Shop
 
