@@ -13,7 +13,6 @@ from dunning.domain.base import Value
 from dunning.domain.commands import Command
 from dunning.domain.decide import Decision, Do
 from dunning.domain.expecting import is_following, unpaid_cycle
-from dunning.domain.preview import Foretold
 from dunning.domain.script import PAY_BY_LINK, Script, ScriptedAction
 from dunning.domain.state import State
 from dunning.domain.terms import Subscription
