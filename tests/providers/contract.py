@@ -83,6 +83,20 @@ class ProviderContract:
         verdict = classify(rig.provider.declines, found.code_field, found.code)
         assert (verdict.klass, verdict.is_unknown) == (DeclineClass.SOFT, False)
 
+    async def test_a_decline_of_each_class_is_told_by_a_code_that_the_table_knows(self, rig: Rig) -> None:
+        """The first code of each class in the adapter's own table, through its wire."""
+        rows = [row for row in rig.provider.declines.rows if row.field == "error_code"]
+        codes = {row.klass: row.code for row in reversed(rows)}
+        assert set(codes) >= {DeclineClass.SOFT, DeclineClass.HARD, DeclineClass.ACTION, DeclineClass.TECHNICAL}
+        for klass, code in codes.items():
+            reference = await rig.agree(code)
+            await rig.provider.charge(order(reference, key=f"at_{code}"))
+            await rig.quiet()
+            found = (await rig.provider.find_payment(asking(reference, key=f"at_{code}"))).payment
+            assert found is not None
+            verdict = classify(rig.provider.declines, found.code_field, found.code)
+            assert (found.status, verdict.klass, verdict.is_unknown) == (PaymentStatus.FAILED, klass, False), code
+
     async def test_an_advised_wait_is_passed_on(self, rig: Rig) -> None:
         reference = await rig.agree(f"{rig.soft_code}/wait=10d")
         await rig.provider.charge(order(reference))
@@ -122,6 +136,13 @@ class ProviderContract:
         assert answer.kind is AnswerKind.OUTAGE
         assert await rig.book() == []
         assert ("attention" in answer.because) == (kind == "401")
+
+    async def test_a_429_that_says_how_long_to_wait_is_believed(self, rig: Rig) -> None:
+        reference = await rig.agree()
+        await rig.fault("429", seconds=17)
+        answer = await rig.provider.charge(order(reference))
+        assert (answer.kind, answer.retry_after_seconds) == (AnswerKind.OUTAGE, 17)
+        assert await rig.book() == []
 
     @pytest.mark.parametrize("kind", ["timeout_after_commit", "http_500_after_commit", "drop_after_commit"])
     async def test_a_lost_answer_is_unclear_and_the_payment_is_found_by_its_key(self, rig: Rig, kind: str) -> None:
