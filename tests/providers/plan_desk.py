@@ -71,7 +71,7 @@ class PlanSide(Protocol):
     is_replaced: bool
 
     def given(self, now: datetime, **changes: Any) -> Subscription:
-        """A monthly subscription of "ours-1", due first at 01:30 UTC of the fifth day from now on."""
+        """A monthly subscription of "ours-1", due first on 2026-03-05 at 01:30 UTC."""
         ...
 
     async def know(self, *outcomes: str) -> None:
@@ -112,11 +112,8 @@ class PlanDesk(SubscriptionWorkflow):
         providers = {account: side.provider}
         known = {"provider": side.name, "mode": "test", "api_key": "key", "merchant_name": "Kopi"}
         settings = {account: AccountSettings.model_validate(known)}
-        plans, mandates, book = (
-            PlanActivities(ledger, providers),
-            MandateActivities(ledger, providers),
-            BookActivities(ledger),
-        )
+        plans, mandates = PlanActivities(ledger, providers), MandateActivities(ledger, providers)
+        book = BookActivities(ledger)
         charges = ChargeActivities(ledger, providers, settings, wait_seconds=2)
         self._works: dict[str, Callable[[Any], Awaitable[Any]]] = {
             CREATE_PLAN: plans.create_plan,
