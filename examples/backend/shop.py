@@ -6,6 +6,8 @@ languages). Read it, copy it, run it:
 
     DUNNING_URL=http://127.0.0.1:8080 DUNNING_API_KEY=dnk_... DUNNING_EVENTS_SECRET=whsec_... python shop.py
 
+With more than one merchant account, the others' keys are given as DUNNING_API_KEY_<ACCOUNT>.
+
 Its own pages have no login, so it listens on this machine only; yours stand behind your own.
 """
 
@@ -31,6 +33,7 @@ LINK_SECONDS = 30
 TABLES = """
 create table if not exists events (
     id text primary key, subscription text not null, sequence integer not null, type text not null);
+create table if not exists orders (subscription text primary key, account text not null);
 create table if not exists access (
     subscription text primary key, sequence integer not null, granted integer not null, until text, reason text);
 """
@@ -99,6 +102,18 @@ class Shelf:
         self._database.executescript(TABLES)
         self._lock = threading.Lock()
 
+    def sell(self, subscription: str, account: str) -> None:
+        """Remember through which merchant account something is sold."""
+        with self._lock, self._database:
+            self._database.execute("insert or replace into orders values (?, ?)", (subscription, account))
+
+    def account_of(self, subscription: str) -> str:
+        """Through which account it was sold; empty for what this shop did not sell."""
+        query = "select account from orders where subscription = ?"
+        with self._lock:
+            row = self._database.execute(query, (subscription,)).fetchone()
+        return str(row[0]) if row else ""
+
     def take(self, event: dict[str, Any]) -> None:
         """Take an event in, in one transaction. A repeat changes nothing, nor does one that comes late.
 
@@ -140,9 +155,13 @@ class Shop(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, address: tuple[str, int], dunning: Dunning, shelf: Shelf, secret: str) -> None:
-        self.dunning, self.shelf, self.webhook = dunning, shelf, Webhook(secret)
+    def __init__(self, address: tuple[str, int], engines: dict[str, Dunning], shelf: Shelf, secret: str) -> None:
+        self._engines, self.shelf, self.webhook = engines, shelf, Webhook(secret)
         super().__init__(address, Pages)
+
+    def engine(self, account: str) -> Dunning:
+        """The engine's API with the key of a merchant account; a key opens one account alone."""
+        return self._engines.get(account) or self._engines[""]
 
 
 class Pages(BaseHTTPRequestHandler):
@@ -183,13 +202,17 @@ class Pages(BaseHTTPRequestHandler):
             case ["orders"]:
                 return self._order(json.loads(body), urlencode(query))
             case ["orders", subscription, command]:
-                return 200, self.server.dunning.command(subscription, command, json.loads(body))
+                engine = self.server.engine(self.server.shelf.account_of(subscription))
+                return 200, engine.command(subscription, command, json.loads(body))
         return 404, {"detail": "no such page"}
 
     def _order(self, document: dict[str, Any], query: str) -> tuple[int, Any]:
         """A customer buys the plan. Without a payment method, they are sent to the link to authorise charging."""
-        made = self.server.dunning.subscribe(document, query)
-        link = None if document.get("payment_methods") else self.server.dunning.mandate_link(document["id"])
+        account = str(document.get("merchant_account") or "")
+        engine = self.server.engine(account)
+        made = engine.subscribe(document, query)
+        self.server.shelf.sell(document["id"], account)
+        link = None if document.get("payment_methods") else engine.mandate_link(document["id"])
         return 201, {"subscription": made["id"], "link": link, "warnings": made["warnings"]}
 
     def _take_event(self, body: bytes) -> tuple[int, Any]:
@@ -229,11 +252,12 @@ class Pages(BaseHTTPRequestHandler):
 
 def main() -> None:
     """Serve until the process is ended."""
-    env = os.environ
-    dunning = Dunning(env["DUNNING_URL"], env["DUNNING_API_KEY"])
+    env, name = os.environ, "DUNNING_API_KEY"
+    keys = {one.removeprefix(f"{name}_").lower(): key for one, key in env.items() if one.startswith(f"{name}_")}
+    engines = {account: Dunning(env["DUNNING_URL"], key) for account, key in {**keys, "": env[name]}.items()}
     shelf = Shelf(env.get("SHOP_DATABASE", ":memory:"))
     address = (env.get("SHOP_HOST", "127.0.0.1"), int(env.get("SHOP_PORT", "8090")))
-    Shop(address, dunning, shelf, env["DUNNING_EVENTS_SECRET"]).serve_forever()
+    Shop(address, engines, shelf, env["DUNNING_EVENTS_SECRET"]).serve_forever()
 
 
 if __name__ == "__main__":

@@ -145,16 +145,28 @@ class TestClock:
         return not await ledger.has_undrained_inbox(self._account, self._subscription)
 
     async def move_to(self, instant: datetime) -> None:
-        """Move the clock to an instant, stopping wherever the run's timer is set on the way.
+        """Move the clock to an instant, stopping wherever the run's timer is set on the way, or the provider acts.
 
         A fast-forward that crosses a continue-as-new would jump over the timers of the new run.
         """
+        acts_at = await self._tell_provider()
         while instant + A_MOMENT > await self.now():
-            _, _, timer = await self._at_rest()
-            stop = instant if timer is None else min(instant, timer)
+            _, decision, timer = await self._at_rest()
+            if decision is not None and decision.do is Do.FINISH:
+                return  # what the provider did has ended it: the clock of a closed run stands still
+            stop = min(one for one in (instant, timer, acts_at) if one is not None)
             left = stop + A_MOMENT - await self.now()
             if left > timedelta(0):
                 await self._skipper.fast_forward(self._handle, min(left, LONGEST_STEP))
+            acts_at = await self._tell_provider()
+
+    async def _tell_provider(self) -> datetime | None:
+        """Let the sandbox do what is due by this clock in a calendar that it runs; when it acts next, None: never."""
+        if self._sandbox is None:
+            return None
+        body = {"subscription": self._subscription, "business_now": (await self.now()).isoformat()}
+        following = (await self._sandbox.post("/_sandbox/clock", json=body)).raise_for_status().json()["next_at"]
+        return None if following is None else datetime.fromisoformat(following)
 
     async def advance(
         self, until: datetime, *, on_step: Callable[[State, Decision | None], Awaitable[None]] | None = None

@@ -10,7 +10,7 @@ from dunning.domain.declines import DeclineClass
 from dunning.providers.omise import OmiseProvider
 from dunning.sandbox import SandboxServer
 from tests.gateway.house import open_house
-from tests.providers.contract import order
+from tests.providers.ordering import order
 
 pytestmark = pytest.mark.server
 SECRET = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"

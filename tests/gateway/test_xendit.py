@@ -15,7 +15,7 @@ from dunning.providers.xendit import XenditProvider
 from dunning.sandbox import SandboxServer
 from tests.builders import at, subscription_data
 from tests.gateway.house import open_house
-from tests.providers.contract import order
+from tests.providers.ordering import order
 
 pytestmark = pytest.mark.server
 TOKEN = "callback-token-of-this-account"

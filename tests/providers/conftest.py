@@ -15,7 +15,8 @@ from dunning.providers.base import Mandate, MandateRequest, PaymentProvider
 from dunning.providers.dodo import DodoProvider
 from dunning.sandbox import SandboxServer
 from dunning.sandbox.serving import serving
-from tests.providers.contract import mandate_request
+from tests import events, servers
+from tests.providers.ordering import mandate_request
 from tests.providers.rigging import Mailbox, SandboxRig, closed_port
 
 SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"
@@ -61,6 +62,17 @@ class DodoRig(SandboxRig):
 
     def unreachable(self) -> PaymentProvider:
         return DodoProvider(KEY, is_test=True, base_url=closed_port())
+
+
+@pytest.fixture(scope="module")
+async def shared_ledger_url(databases: servers.Databases) -> AsyncIterator[str]:
+    """One migrated database for a module whose tests take an account each."""
+    url = await databases.fresh()
+    try:
+        yield url
+        await events.require_promised(url)
+    finally:
+        await databases.drop(url)
 
 
 @pytest.fixture(scope="module")

@@ -5,24 +5,16 @@ The rig speaks to the sandbox over real HTTP, whose charge book tells the truth 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
 
 import pytest
 
 from dunning.domain.declines import DeclineClass, classify
-from dunning.domain.terms import Subscription
 from dunning.providers.base import (
     AnswerKind,
-    ChargeRequest,
     LookUp,
-    Mandate,
-    MandateRequest,
     MandateStatus,
     MessageKind,
-    PaymentProvider,
-    PaymentQuery,
     PaymentStatus,
     ProviderMessage,
     ProviderRefused,
@@ -30,115 +22,7 @@ from dunning.providers.base import (
     WebhookRefused,
 )
 from dunning.providers.sending import now, sending_until
-from tests.builders import subscription
-
-AT = datetime(2026, 3, 5, 13, 10, tzinfo=UTC)
-"""Business time of these stories; the provider's machine clock is wherever it is."""
-
-
-@dataclass(frozen=True)
-class Delivery:
-    """A message as the provider sent it."""
-
-    headers: dict[str, str]
-    body: bytes
-
-
-@dataclass
-class Row:
-    """One line of the provider's own charge book."""
-
-    payment_id: str
-    key: str | None
-    status: str
-    amount: int
-    metadata: dict[str, Any] = field(default_factory=dict)
-
-
-class Rig(Protocol):
-    """One adapter against its sandbox."""
-
-    provider: PaymentProvider
-    soft_code: str
-    secret: str
-
-    async def agree(self, *outcomes: str, dues: str = "", on_hold: bool = False) -> str:
-        """An authorised subscription of "ours-1" whose charges end so; gives the provider's reference."""
-        ...
-
-    async def fault(self, kind: str, on: str = "charge", **more: Any) -> None:
-        """The next matching requests meet this fault."""
-        ...
-
-    async def book(self) -> list[Row]:
-        """Every charge that the provider knows."""
-        ...
-
-    async def quiet(self) -> None:
-        """Nothing is on its way any more."""
-        ...
-
-    def mandate_request(self, **changes: Any) -> MandateRequest:
-        """What `create_mandate` is asked for "ours-1"."""
-        ...
-
-    async def authorise(self) -> Mandate:
-        """A new mandate of "ours-1" for which product and customer have done all that they have to."""
-        ...
-
-    async def pay_by_link(self, reference: str, amount: int) -> None:
-        """A payment without our key."""
-        ...
-
-    def unreachable(self) -> PaymentProvider:
-        """The same adapter where nobody listens."""
-        ...
-
-    def deliveries(self) -> list[Delivery]:
-        """The messages that came in so far, oldest first."""
-        ...
-
-
-def order(reference: str, key: str = "at_1", amount: int = 100_000, **changes: Any) -> ChargeRequest:
-    fields: dict[str, Any] = {
-        "reference": reference,
-        "key": key,
-        "amount": amount,
-        "currency": "IDR",
-        "description": "Pro plan",
-        "method_token": "pm_1",
-        "retry_attempt": 0,
-        "planned_at": AT,
-        "business_at": AT + timedelta(seconds=4),
-        "subscription": "ours-1",
-        "obligation": "1",
-        "metadata": {"campaign": "spring"},
-    }
-    return ChargeRequest(**{**fields, **changes})
-
-
-def asking(reference: str, key: str = "at_1", amount: int = 100_000, **changes: Any) -> PaymentQuery:
-    fields: dict[str, Any] = {
-        "reference": reference,
-        "key": key,
-        "amount": amount,
-        "currency": "IDR",
-        "since": datetime.now(UTC),
-    }
-    return PaymentQuery(**{**fields, **changes})
-
-
-def mandate_request(given: Subscription | None = None, **changes: Any) -> MandateRequest:
-    options = {"country": "ID", "product_id": "pdt_1"}
-    given = given or subscription(id="ours-1", payment_methods=[], provider_options=options)
-    fields: dict[str, Any] = {
-        "subscription": "ours-1",
-        "account": "demo",
-        "terms": given.terms(),
-        "contacts": given.contacts(),
-        "business_at": AT,
-    }
-    return MandateRequest(**{**fields, **changes})
+from tests.providers.ordering import AT, Delivery, Rig, asking, order
 
 
 @pytest.mark.server
@@ -199,6 +83,20 @@ class ProviderContract:
         verdict = classify(rig.provider.declines, found.code_field, found.code)
         assert (verdict.klass, verdict.is_unknown) == (DeclineClass.SOFT, False)
 
+    async def test_a_decline_of_each_class_is_told_by_a_code_that_the_table_knows(self, rig: Rig) -> None:
+        """The first code of each class in the adapter's own table, through its wire."""
+        rows = [row for row in rig.provider.declines.rows if row.field == "error_code"]
+        codes = {row.klass: row.code for row in reversed(rows)}
+        assert set(codes) >= {DeclineClass.SOFT, DeclineClass.HARD, DeclineClass.ACTION, DeclineClass.TECHNICAL}
+        for klass, code in codes.items():
+            reference = await rig.agree(code)
+            await rig.provider.charge(order(reference, key=f"at_{code}"))
+            await rig.quiet()
+            found = (await rig.provider.find_payment(asking(reference, key=f"at_{code}"))).payment
+            assert found is not None
+            verdict = classify(rig.provider.declines, found.code_field, found.code)
+            assert (found.status, verdict.klass, verdict.is_unknown) == (PaymentStatus.FAILED, klass, False), code
+
     async def test_an_advised_wait_is_passed_on(self, rig: Rig) -> None:
         reference = await rig.agree(f"{rig.soft_code}/wait=10d")
         await rig.provider.charge(order(reference))
@@ -238,6 +136,13 @@ class ProviderContract:
         assert answer.kind is AnswerKind.OUTAGE
         assert await rig.book() == []
         assert ("attention" in answer.because) == (kind == "401")
+
+    async def test_a_429_that_says_how_long_to_wait_is_believed(self, rig: Rig) -> None:
+        reference = await rig.agree()
+        await rig.fault("429", seconds=17)
+        answer = await rig.provider.charge(order(reference))
+        assert (answer.kind, answer.retry_after_seconds) == (AnswerKind.OUTAGE, 17)
+        assert await rig.book() == []
 
     @pytest.mark.parametrize("kind", ["timeout_after_commit", "http_500_after_commit", "drop_after_commit"])
     async def test_a_lost_answer_is_unclear_and_the_payment_is_found_by_its_key(self, rig: Rig, kind: str) -> None:

@@ -7,7 +7,7 @@ from typing import Protocol
 import pytest
 
 from dunning.providers.base import MandateStatus
-from tests.providers.contract import Rig
+from tests.providers.ordering import Rig
 
 
 class LinkRig(Rig, Protocol):

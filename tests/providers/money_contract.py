@@ -24,7 +24,7 @@ from dunning.ledger.models import ChargeInput, LookUpInput, RefundInput, RefundL
 from dunning.providers.base import MessageKind, RefundRequest, RefundStatus
 from dunning.refunding import Refunding
 from tests.ledger.till import AT, WIDE, attempt, charge
-from tests.providers.contract import Rig, asking, order
+from tests.providers.ordering import Rig, asking, order
 
 DAY = timedelta(hours=25)
 LOST = ["timeout_after_commit", "http_500_after_commit", "drop_after_commit"]
@@ -143,7 +143,21 @@ class MoneyContract:
         assert (await counter.look_up()).kind is OutcomeKind.SUCCEEDED
         assert await counter.paid() == 1
 
-    async def test_a_look_up_that_lags_never_leads_to_a_second_charge(self, counter: Counter) -> None:
+    async def test_a_charge_that_is_listed_late_is_found_late_and_never_sent_again(self, counter: Counter) -> None:
+        await counter.agree("SUCCEEDED", "SUCCEEDED")
+        await counter.rig.fault("drop_after_commit")
+        await counter.rig.fault("lookup_lag", on="lookup", times=None)
+        assert (await counter.charge()).kind is OutcomeKind.UNKNOWN
+        await counter.rig.quiet()
+        for age in (timedelta(minutes=1), timedelta(hours=1), timedelta(hours=23)):
+            assert (await counter.look_up(after=age)).kind is OutcomeKind.UNKNOWN
+            assert (await counter.charge()).kind is OutcomeKind.UNKNOWN
+        assert await counter.paid() == 1
+        await counter.rig.no_faults()
+        assert (await counter.look_up(after=DAY, may_close_absent=True)).kind is OutcomeKind.SUCCEEDED
+        assert await counter.paid() == 1
+
+    async def test_a_look_up_that_fails_closes_nothing_and_leads_to_no_second_charge(self, counter: Counter) -> None:
         await counter.agree("SUCCEEDED", "SUCCEEDED")
         await counter.rig.fault("drop_after_commit")
         await counter.rig.fault("http_500", on="lookup", times=2)

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from dunning.sandbox import SandboxServer
-from tests.providers.contract import Delivery, Row
+from tests.providers.ordering import Delivery, Row
 
 
 @dataclass
@@ -36,6 +36,9 @@ class SandboxRig:
 
     async def fault(self, kind: str, on: str = "charge", **more: Any) -> None:
         await self.post("faults", [{"kind": kind, "on": on, **more}])
+
+    async def no_faults(self) -> None:
+        assert (await self.control.delete("/_sandbox/faults")).is_success
 
     async def book(self) -> list[Row]:
         rows = (await self.control.get("/_sandbox/charges")).json()["charges"]

@@ -32,9 +32,10 @@ from dunning.sandbox.serving import serving
 from dunning.settings import AccountSettings
 from tests.builders import subscription
 from tests.providers.conftest import DodoRig
-from tests.providers.contract import AT, ProviderContract, asking, mandate_request, order
+from tests.providers.contract import ProviderContract
 from tests.providers.link_contract import LinkContract
 from tests.providers.money_contract import MoneyContract
+from tests.providers.ordering import AT, asking, mandate_request, order
 
 KEY = SecretStr("dodo_test_key")
 

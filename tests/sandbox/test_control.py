@@ -141,3 +141,38 @@ def test_settings_come_from_the_environment_and_hide_secrets(monkeypatch: pytest
     assert settings.webhook_secret is not None
     assert settings.webhook_secret.get_secret_value() == WEBHOOK_SECRET
     assert "YmFja2VuZA" not in repr(settings)
+
+
+async def test_a_calendar_that_a_provider_runs_follows_its_own_subscriptions_clock(shop: Shop) -> None:
+    due, retry = "2099-12-15T01:30:00+00:00", "2099-12-16T01:30:00+00:00"
+    script = ["insufficient_fund"]
+    for own in ("cust_1", "cust_2"):
+        known = {
+            "provider": "omise",
+            "payment_method_id": "card_1",
+            "script": script,
+            "metadata": {"subscription": f"ours-{own}"},
+        }
+        await shop.register(own, **known)
+        charge = {"customer": own, "amount": 2_000, "currency": "thb"}
+        body = {
+            "every": 1,
+            "period": "month",
+            "on": {"days_of_month": [15]},
+            "start_date": "2099-12-15",
+            "end_date": "2100-03-15",
+        }
+        made = await shop.client.post("/omise/schedules", json={**body, "charge": charge}, auth=("skey_test_k", ""))
+        assert made.status_code == 200, made.text
+
+    async def told(business_now: str, name: str = "ours-cust_1") -> object:
+        return (await shop.control("clock", subscription=name, business_now=business_now))["next_at"]
+
+    assert await told("2099-12-15T01:29:59Z") == due
+    assert await shop.book() == []
+    assert await told("2099-12-15T01:30:00Z") == retry
+    assert [row["status"] for row in await shop.book()] == ["failed"]
+    assert await told("2099-12-15T01:30:00Z") == retry, "told again, nothing is collected again"
+    assert len(await shop.book()) == 1
+    assert await told("2099-12-01T00:00:00Z", "cust_2") == due
+    assert await told("2099-12-01T00:00:00Z", "nobody") is None

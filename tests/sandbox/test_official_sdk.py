@@ -81,6 +81,30 @@ async def test_checkouts_methods_and_the_portal_through_the_sdk(shop: Shop, sdk:
     assert cancelled.cancelled_by.actor_type == "api_key"
 
 
+async def test_refunds_whole_and_in_part_through_the_sdk(shop: Shop, sdk: Any, receiver: Receiver) -> None:
+    await shop.register()
+    accepted = valid(await sdk.subscriptions.charge("sub_1", product_price=100_000))
+    await shop.quiet()
+    product = valid(await sdk.subscriptions.retrieve("sub_1")).product_id
+    part = [{"item_id": product, "amount": 40_000}]
+
+    first = valid(
+        await sdk.refunds.create(payment_id=accepted.payment_id, metadata={"dunning_key": "rf_1"}, items=part)
+    )
+    again = valid(await sdk.refunds.retrieve(first.refund_id))
+    told = (again.refund_id, again.payment_id, again.amount, again.is_partial, again.metadata)
+    assert told == (first.refund_id, accepted.payment_id, 40_000, True, {"dunning_key": "rf_1"})
+    rest = valid(await sdk.refunds.create(payment_id=accepted.payment_id))
+    assert (rest.amount, rest.is_partial) == (60_000, True)
+    assert {valid(one).refund_id async for one in sdk.refunds.list()} == {first.refund_id, rest.refund_id}
+    shown = valid(await sdk.payments.retrieve(accepted.payment_id)).refunds
+    assert {one.refund_id for one in shown} == {first.refund_id, rest.refund_id}
+    await shop.quiet()
+    last = receiver.requests[-1]
+    event = sdk.webhooks.unwrap(last.body.decode(), headers=last.headers)
+    assert (event.type, valid(event.data).refund_id) == ("refund.succeeded", rest.refund_id)
+
+
 async def test_refusals_become_the_sdk_s_own_errors(shop: Shop, sdk: Any) -> None:
     await shop.register(status="on_hold")
     with pytest.raises(dodopayments.ConflictError):

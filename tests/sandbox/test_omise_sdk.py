@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from dunning.providers.omise import OmiseProvider
 from dunning.sandbox import SandboxServer, omise_charges
-from tests.providers.contract import order
+from tests.providers.ordering import order
 
 from .conftest import Shop
 
@@ -59,6 +59,34 @@ async def test_customers_cards_charges_refunds_and_events_through_the_sdk(shop: 
             sdk.Customer.create(card=token.id)
         made.destroy()
         assert made.destroyed is True
+
+    await asyncio.to_thread(story)
+
+
+async def test_schedules_and_occurrences_through_the_sdk(shop: Shop, sdk: Any) -> None:
+    await shop.register("cust_1", provider="omise", payment_method_id="card_1", script=["insufficient_fund"])
+    price = {"customer": "cust_1", "card": "card_1", "amount": 2_000, "currency": "thb", "description": "Pro plan"}
+    days = {"every": 1, "period": "month", "on": {"days_of_month": [15]}}
+    span = {"start_date": "2099-12-15", "end_date": "2100-03-15"}
+
+    made = await asyncio.to_thread(lambda: sdk.Schedule.create(**days, **span, charge=price))
+    assert (made.status, made.next_occurrences_on[0]) == ("running", "2099-12-15")
+    await shop.control("advance", business_now="2099-12-16T12:00:00Z")
+
+    def story() -> None:
+        again = sdk.Schedule.retrieve(made.id)
+        assert [one.id for one in sdk.Schedule.list()] == [made.id]
+        assert [one.id for one in sdk.Charge.list_schedules()] == [made.id]
+        (due,) = again.occurrence()
+        assert (due.scheduled_on, due.retry_on, due.status) == ("2099-12-15", "2099-12-16", "successful")
+        assert sdk.Occurrence.retrieve(due.id).result == due.result
+        charges = [sdk.Charge.retrieve(one.id) for one in sdk.Charge.list()]
+        assert [(one.status, one.schedule) for one in charges] == [("failed", made.id), ("successful", made.id)]
+        again.destroy()
+        assert again.destroyed is True
+        assert [one.key for one in sdk.Event.list() if one.key.startswith("schedule.")] == [
+            "schedule.create", "schedule.destroy",
+        ]  # fmt: skip
 
     await asyncio.to_thread(story)
 

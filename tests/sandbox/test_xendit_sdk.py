@@ -27,7 +27,7 @@ from dunning.sandbox.book import Customer, machine_now
 from dunning.sandbox.serving import serving
 from dunning.sandbox.xendit_views import customer_view
 from tests.builders import subscription_data
-from tests.providers.contract import asking, mandate_request, order
+from tests.providers.ordering import asking, mandate_request, order
 
 xendit = pytest.importorskip("xendit", reason="the provider's SDK is not installed")
 pytestmark = pytest.mark.server

@@ -164,20 +164,6 @@ async def test_a_cancel_destroys_the_schedule_before_its_next_day(world: World) 
     assert [row["key"] is None for row in await life.charges()] == [True, False]
 
 
-async def test_an_unanswered_creation_is_looked_up_by_its_reference_and_never_repeated(world: World) -> None:
-    fault = [{"kind": "drop_after_commit", "on": "mandate"}]
-    (await world.http.post("/_sandbox/faults", json=fault)).raise_for_status()
-    life = await begin(world, "SUCCEEDED")
-
-    state = await life.until(lambda s: s.status is SubscriptionStatus.ACTIVE, step=timedelta(minutes=5), steps=20)
-
-    (only,) = await schedules(life)
-    assert state.plan is not None
-    assert (state.plan.plan_id, state.plan.tries) == (only["id"], 0)
-    await life.until(lambda s: s.next_number == 2, step=DAY, steps=12)
-    assert len(await life.charges()) == 1
-
-
 async def test_during_its_own_window_omise_is_never_helped(world: World) -> None:
     life = await begin(world, "INSUFFICIENT_FUNDS", "SUCCEEDED")
     await world.sleep(life.anchor - await world.now())

@@ -149,35 +149,6 @@ async def test_another_token_a_skipped_cycle_and_the_end_reach_the_plan(world: W
     assert await paid(life) == ["succeeded"]
 
 
-async def test_a_creation_whose_answer_is_lost_is_not_repeated_and_its_message_finds_it(world: World) -> None:
-    (
-        await world.http.post("/_sandbox/faults", json=[{"kind": "drop_after_commit", "on": "mandate"}])
-    ).raise_for_status()
-    life = await begin(world, "SUCCEEDED", mandate=None)
-    state = await life.until(
-        lambda s: bool(s.plan and s.plan.is_unclear and s.plan.tries > 1), step=timedelta(hours=1), steps=20
-    )
-    assert state.attention
-    made = await plan_of(life)
-    await life.tell(activated(life, made))
-    state = await life.until(lambda s: s.status is SubscriptionStatus.ACTIVE, step=timedelta(hours=1), steps=10)
-    assert state.plan is not None
-    assert state.plan.plan_id == made["id"]
-    await life.until(lambda s: s.next_number == 2 and s.open_cycle is None, step=DAY, steps=12)
-    assert await paid(life) == ["succeeded"]
-
-
-def activated(life: Life, made: dict[str, Any]) -> contract.ProviderFact:
-    """`recurring.plan.activated` as the gateway hands it on."""
-    from dunning.domain.plans import PlanStanding
-    from dunning.providers.base import MessageKind
-
-    standing = PlanStanding(plan_id=made["id"], reference=made["reference_id"], is_whole=False)
-    return contract.ProviderFact(
-        message_id="recurring.plan.activated:1", kind=MessageKind.PLAN, occurred_at=life.anchor, plan=standing
-    )
-
-
 async def test_a_pause_leaves_scheduled_cycles_out_one_by_one_and_a_deferral_moves_the_plan(world: World) -> None:
     life = await begin(world, "SUCCEEDED", "SUCCEEDED")
     await life.until(lambda s: s.status is SubscriptionStatus.ACTIVE, step=timedelta(minutes=5), steps=20)

@@ -21,7 +21,7 @@ from dunning.cli.shared import console
 from dunning.client import DunningClient, connect
 from dunning.demo.golden import Golden, read_golden
 from dunning.demo.judging import by_obligation, differences, recovered_and_lost
-from dunning.demo.living import Lived, foretell
+from dunning.demo.living import Lived
 from dunning.demo.selling import Places, Sold
 from dunning.domain.base import Value
 from dunning.domain.money import format_amount
@@ -30,7 +30,9 @@ from dunning.domain.script import Script
 from dunning.importing import Entry, read_subscriptions
 from dunning.ledger import Ledger
 from dunning.ledger.notices import REACHED
+from dunning.previewing import foretell
 from dunning.stack import Stack
+from dunning.stack.migrate import sold_keys
 from dunning.stack.places import checkout
 
 AT_ONCE = 8
@@ -125,10 +127,11 @@ async def _places(stack: Stack, exits: AsyncExitStack) -> Places:
     async def speaking_to(url: str, **headers: str) -> httpx.AsyncClient:
         return await exits.enter_async_context(httpx.AsyncClient(base_url=url, timeout=90, headers=headers))
 
+    url = env["DUNNING_GATEWAY_URL"]
     return Places(
         sandbox=await speaking_to(env["DUNNING_SANDBOX_URL"]),
         shop=await speaking_to(env["DUNNING_BACKEND_URL"]),
-        api=await speaking_to(env["DUNNING_GATEWAY_URL"], Authorization=f"Bearer {env['DUNNING_SANDBOX_API_KEY']}"),
+        api={account: await speaking_to(url, Authorization=f"Bearer {key}") for account, key in sold_keys(env).items()},
     )
 
 
@@ -136,7 +139,7 @@ async def _live(entry: Entry, golden: Golden, dunning: DunningClient, places: Pl
     given, script = entry.subscription, entry.script or Script()
     if given is None:
         raise RuntimeError("entries with faults do not get here")
-    foretold = foretell(given, script, now=now, cycles=golden.cycles)
+    foretold = foretell(given, script, created_at=now, cycles=golden.cycles)
     living = Sold(dunning, places, entry.document, given, script, now=now, cycles=golden.cycles)
     lived = await living.live()
     faults = differences(lived, foretold, golden, now + timedelta(hours=2))

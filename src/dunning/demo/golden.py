@@ -55,8 +55,9 @@ def _start(head: str, anchor: datetime) -> datetime:
     kind, number = head[0], int(head[1:])
     found: list[datetime] = []
     year, month = anchor.year, anchor.month
+    first = anchor + timedelta(hours=46) if kind == "F" else anchor
     while len(found) < number:
-        found += [t for t in _listed(kind, year, month) if t >= anchor]
+        found += [t for t in _listed(kind, year, month) if t >= first]
         year, month = (year + 1, 1) if month == 12 else (year, month + 1)
     return found[number - 1]
 
@@ -69,7 +70,9 @@ def _listed(kind: str, year: int, month: int) -> list[datetime]:
         return [datetime(year, month, last, 9, tzinfo=UTC)] if month in _QUARTERS else []
     if kind == "D":
         return [datetime(year, month, day, 9, 30, tzinfo=UTC) for day in (1, 15)]
-    raise ValueError(f"golden instant: {kind!r} is not A, D, E or Q")
+    if kind == "F":
+        return [datetime(year, month, 15, 1, 30, tzinfo=UTC)]
+    raise ValueError(f"golden instant: {kind!r} is not A, D, E, F or Q")
 
 
 def _moved(at: datetime, number: int, unit: str, anchor: datetime | None) -> datetime:

@@ -72,7 +72,13 @@ def _against_preview(lived: Lived, foretold: Foretold) -> list[str]:
 
 def _money(lived: Lived, golden: Golden) -> list[str]:
     """No obligation is paid twice, none that must be paid is missing."""
-    paid = Counter(_short(str(c["obligation"] or "1")) for c in lived.charges if c["status"] == "succeeded")
+    # What the provider collects by itself names no obligation of ours; the ledger's book does.
+    known = {one.provider_payment_id: one.obligation for one in lived.attempts}
+    paid = Counter(
+        _short(str(c["obligation"] or known.get(c["payment_id"]) or "1"))
+        for c in lived.charges
+        if c["status"] == "succeeded"
+    )
     found = [f"money: obligation {o} was charged successfully {n} times" for o, n in paid.items() if n > 1]
     found += [f"money: obligation {o} must be paid once, was {paid[o]} times" for o in golden.paid if paid[o] != 1]
     found += [f"money: obligation {o} must not be paid" for o in set(paid) - set(golden.paid)]

@@ -12,13 +12,11 @@ from dunning.client import DunningClient
 from dunning.domain.base import Value
 from dunning.domain.commands import Command
 from dunning.domain.decide import Decision, Do
-from dunning.domain.declines import Classified, classify
-from dunning.domain.preview import Foretold, Walk
+from dunning.domain.expecting import is_following, unpaid_cycle
 from dunning.domain.script import PAY_BY_LINK, Script, ScriptedAction
 from dunning.domain.state import State
 from dunning.domain.terms import Subscription
 from dunning.ledger.models import StoredAttempt, StoredNotice
-from dunning.providers.dodo_declines import DODO_DECLINES
 from dunning.sandbox.customers import register
 from dunning.testclock import PATIENCE, TestClock
 
@@ -45,24 +43,6 @@ class Entitlement(Value):
     backend: bool
     events_sent: int
     events_received: int
-
-
-def known_class(code: str) -> Classified:
-    """The provider's own table decides, for preview as for the run."""
-    return classify(DODO_DECLINES, "error_code", code)
-
-
-def foretell(subscription: Subscription, script: Script, *, now: datetime, cycles: int) -> Foretold:
-    """What `preview` says about the subscription."""
-    walk = Walk(
-        subscription.terms(),
-        account=subscription.merchant_account,
-        subscription=subscription.id,
-        created_at=now,
-        classify=known_class,
-        script=script,
-    )
-    return walk.run(until=None, cycles=cycles)
 
 
 class Living:
@@ -117,7 +97,10 @@ class Living:
     def _is_far_enough(self, state: State, decision: Decision) -> bool:
         if decision.do is Do.FINISH:
             return True
-        return decision.do in (Do.OPEN_CYCLE, Do.SKIP_CYCLE) and state.next_number > self._cycles
+        if state.next_number <= self._cycles:
+            return False
+        is_awaited = decision.do is Do.READ_PLAN and is_following(state) and unpaid_cycle(state) is None
+        return is_awaited or decision.do in (Do.OPEN_CYCLE, Do.SKIP_CYCLE)
 
     async def _act(self, number: int, action: ScriptedAction, at: datetime) -> None:
         if action.action == PAY_BY_LINK:

@@ -23,11 +23,11 @@ LOOK_EVERY = 0.1
 
 
 class Places(NamedTuple):
-    """Where a life takes place: the provider, the product backend, and the engine's HTTP API with the backend's key."""
+    """Where a life takes place: the provider, the product backend, and the engine's HTTP API by merchant account."""
 
     sandbox: httpx.AsyncClient
     shop: httpx.AsyncClient
-    api: httpx.AsyncClient
+    api: Mapping[str, httpx.AsyncClient]
 
 
 class Sold(Living):
@@ -61,7 +61,8 @@ class Sold(Living):
 
     async def _entitlement(self) -> Entitlement:
         """Both sides' word, once the backend has every event there is, or has had half a minute for it."""
-        own, (_, shop, api) = self._given.id, self._places
+        own, shop = self._given.id, self._places.shop
+        api = self._places.api[self._given.merchant_account]
         sent = len(await self._dunning.ledger.events_of(self._given.merchant_account, own))
         received = 0
         for _ in range(int(EVENTS_SECONDS / LOOK_EVERY)):

@@ -7,6 +7,7 @@ from starlette.types import ASGIApp
 
 from dunning.sandbox import (
     control,
+    control_clock,
     control_plans,
     control_world,
     dodo,
@@ -35,7 +36,7 @@ def create_app(sandbox: Sandbox) -> ASGIApp:
     async def health() -> dict[str, str]:
         return {"status": "ok"}
 
-    own = (control, control_plans, control_world, play_control)
+    own = (control, control_clock, control_plans, control_world, play_control)
     parts = (*own, dodo_creation, dodo, dodo_payments, dodo_refunds, hosted, whatsapp)
     for part in parts:
         app.include_router(part.router)

@@ -127,6 +127,13 @@ class Advance(Control):
     subscription: str | None = None
 
 
+class Clock(Control):
+    """One subscription's business time is now this instant, for the calendars that its provider runs."""
+
+    business_now: str
+    subscription: str = Field(min_length=1)
+
+
 class FaultList(Control):
     """Faults to come."""
 

@@ -28,7 +28,7 @@ FaultKind = Literal[
     "401",
     "lookup_lag",
 ]
-Target = Literal["charge", "lookup", "mandate", "refund", "whatsapp", "any"]
+Target = Literal["charge", "lookup", "mandate", "refund", "end", "whatsapp", "any"]
 ABORT = "dunning.sandbox.abort"
 LAG = "dunning.sandbox.lag"
 _CHARGE = re.compile(r"^/subscriptions/([^/]+)/charge$")
@@ -45,8 +45,8 @@ class Fault(BaseModel):
         on: which requests it falls on; `any` is every request to a provider.
         times: how many requests; None is all of them until a reset.
         seconds: for time-outs how long the connection is held (default: the sandbox's setting), for `slow`
-            how long the answer takes, for `lookup_lag` how old a payment must be to appear in lists (default:
-            an hour).
+            how long the answer takes, for `429` what `retry-after` says (default: no such header), for `lookup_lag`
+            how old a payment or schedule must be to appear in lists (default: an hour).
         subscription: only requests about this subscription (the provider's id or our reference).
         after: let so many matching requests pass first.
     """

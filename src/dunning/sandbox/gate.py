@@ -162,7 +162,10 @@ class Gate:
             await drop(scope, receive)
         else:
             status = int(fault.kind.removeprefix("http_").removesuffix("_after_commit"))
-            await refuse(status)(scope, receive, send)
+            refusal = refuse(status)
+            if status == 429 and fault.seconds is not None:
+                refusal.headers["retry-after"] = str(int(fault.seconds))
+            await refusal(scope, receive, send)
 
     def _names(self, target: Target, path_id: str | None, scope: Scope) -> frozenset[str]:
         book = self._sandbox.book

@@ -41,6 +41,10 @@ class OmiseFace:
             return "refund", parts[1]
         if parts in (["customers"], ["schedules"]) and method == "POST":
             return "mandate", None
+        if parts[-1] == "schedules" and method == "GET":
+            return "lookup", None
+        if parts[0] == "schedules" and method == "DELETE":
+            return "end", None
         return "any", None
 
     def reference_in(self, body: bytes) -> str | None:

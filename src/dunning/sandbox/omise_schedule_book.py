@@ -145,6 +145,11 @@ class Scheduler:
                 while schedule.runs and (due := self._next(schedule)) is not None and due[0] <= business_now:
                     self._run(schedule, *due)
 
+    def next_at(self, customer: Subscription) -> datetime | None:
+        """When one of a customer's charges next; None: never."""
+        running = [self._next(one) for one in self.of(customer) if one.runs]
+        return min((one[0] for one in running if one is not None), default=None)
+
     def _next(self, schedule: OmiseSchedule) -> tuple[datetime, Occurrence | None] | None:
         """The next instant to charge at: a retry, or the next due day (None: a new occurrence)."""
         waiting = [one for one in schedule.occurrences if one.retry_on is not None and one.status == "failed"]

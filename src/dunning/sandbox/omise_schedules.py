@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request
 
 from dunning.sandbox.book import Subscription, machine_now, new_id, read_instant
 from dunning.sandbox.dodo_shared import BUSINESS_AT_HEADER
+from dunning.sandbox.faults import LAG
 from dunning.sandbox.here import Here
 from dunning.sandbox.omise_bodies import fields_of, listing, pairs, require_secret_key, whole, wire_instant
 from dunning.sandbox.omise_errors import OmiseError, not_found
@@ -56,7 +57,7 @@ async def create(sandbox: Here, request: Request) -> dict[str, Any]:
 @router.get("/schedules")
 async def schedules(sandbox: Here, request: Request) -> dict[str, Any]:
     """`GET /schedules`."""
-    found = list(sandbox.omise.scheduler.schedules.values())
+    found = _listed(request, list(sandbox.omise.scheduler.schedules.values()))
     return await listing(request, found, lambda one: one.created_at, schedule_view)
 
 
@@ -69,7 +70,7 @@ async def charge_schedules(sandbox: Here, request: Request) -> dict[str, Any]:
 @router.get("/customers/{customer_id}/schedules")
 async def of_customer(sandbox: Here, customer_id: str, request: Request) -> dict[str, Any]:
     """`GET /customers/{id}/schedules`."""
-    found = sandbox.omise.scheduler.of(sandbox.omise.customer(customer_id))
+    found = _listed(request, sandbox.omise.scheduler.of(sandbox.omise.customer(customer_id)))
     return await listing(request, found, lambda one: one.created_at, schedule_view)
 
 
@@ -104,6 +105,13 @@ async def occurrence(sandbox: Here, occurrence_id: str) -> dict[str, Any]:
             if one.occurrence_id == occurrence_id:
                 return _line(schedule, one)
     raise not_found("occurrence", occurrence_id)
+
+
+def _listed(request: Request, found: list[OmiseSchedule]) -> list[OmiseSchedule]:
+    """Without those that are too young for a list that lags."""
+    lag = request.scope.get(LAG)
+    newest = machine_now() - timedelta(seconds=lag or 0)
+    return [one for one in found if lag is None or one.created_at <= newest]
 
 
 def _line(schedule: OmiseSchedule, one: Occurrence) -> dict[str, Any]:

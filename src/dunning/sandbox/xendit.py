@@ -86,7 +86,8 @@ class XenditFace:
         if method == "POST" and parts in _MANDATES:
             return "mandate", None
         if parts[:2] == ["recurring", "plans"] and len(parts) > 2:
-            kinds: dict[str, Target] = {"GET": "lookup", "POST": "charge" if parts[-1] == "force_attempt" else "any"}
+            asked: dict[str, Target] = {"force_attempt": "charge", "deactivate": "end"}
+            kinds: dict[str, Target] = {"GET": "lookup", "POST": asked.get(parts[-1], "any")}
             return kinds.get(method, "any"), parts[2]
         if method == "GET" and parts == ["transactions"]:
             return "lookup", None

@@ -71,6 +71,11 @@ class Plans:
             finally:
                 plan.moment = None
 
+    def next_at(self, plan: Plan) -> datetime | None:
+        """When it does something by itself next; None: never."""
+        step = self._next_step(plan)
+        return None if step is None else step[0]
+
     def _next_step(self, plan: Plan) -> tuple[datetime, Callable[[], None]] | None:
         delay = timedelta(seconds=self._desk.settings().xendit_plan_delay_seconds)
         open_ones = [one for one in plan.cycles if plan.status == "ACTIVE" and one.status in ("SCHEDULED", "RETRYING")]

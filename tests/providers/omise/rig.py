@@ -12,7 +12,7 @@ from dunning.providers.base import Mandate, MandateRequest
 from dunning.providers.omise import OmiseProvider
 from dunning.sandbox import SandboxServer
 from tests.builders import subscription_data
-from tests.providers.contract import mandate_request
+from tests.providers.ordering import mandate_request
 from tests.providers.rigging import Mailbox, SandboxRig, closed_port
 
 SECRET = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"

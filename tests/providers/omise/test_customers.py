@@ -13,8 +13,8 @@ from dunning.providers.base import (
     ProviderRefused,
     ProviderUnavailable,
 )
-from tests.providers.contract import mandate_request, order
 from tests.providers.omise.rig import OmiseRig, agreement
+from tests.providers.ordering import mandate_request, order
 
 
 @pytest.mark.server

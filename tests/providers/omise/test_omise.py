@@ -28,9 +28,10 @@ from dunning.providers.omise import OmiseProvider
 from dunning.providers.registry import provider_for
 from dunning.sandbox.serving import serving
 from dunning.settings import AccountSettings
-from tests.providers.contract import AT, ProviderContract, asking, order
+from tests.providers.contract import ProviderContract
 from tests.providers.money_contract import MoneyContract
 from tests.providers.omise.rig import KEY, SECRET, OmiseRig
+from tests.providers.ordering import AT, asking, order
 
 
 class TestContract(ProviderContract, MoneyContract):

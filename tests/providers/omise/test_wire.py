@@ -30,8 +30,8 @@ from dunning.providers.omise_wire import (
     payment_of,
     refund_of,
 )
-from tests.providers.contract import AT, mandate_request, order
 from tests.providers.omise.rig import agreement
+from tests.providers.ordering import AT, mandate_request, order
 
 NOW = datetime(2026, 3, 5, 13, 10, tzinfo=UTC)
 

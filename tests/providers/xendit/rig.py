@@ -12,7 +12,7 @@ from dunning.providers.base import Mandate, MandateRequest
 from dunning.providers.xendit import XenditProvider
 from dunning.sandbox import SandboxServer
 from tests.builders import subscription_data
-from tests.providers.contract import mandate_request
+from tests.providers.ordering import mandate_request
 from tests.providers.rigging import Mailbox, SandboxRig, closed_port
 
 SECRET = "callback-token-of-this-account"

@@ -20,7 +20,7 @@ from dunning.providers.base import AnswerKind, ProviderRefused, RefundRequest
 from dunning.providers.xendit import XenditProvider
 from dunning.providers.xendit_requests import country_of, major
 from dunning.sandbox.serving import serving
-from tests.providers.contract import asking, mandate_request, order
+from tests.providers.ordering import asking, mandate_request, order
 from tests.providers.xendit.rig import KEY, agreement
 
 pytestmark = pytest.mark.server

@@ -29,9 +29,10 @@ from dunning.providers.registry import provider_for
 from dunning.providers.xendit import XenditProvider
 from dunning.sandbox.serving import serving
 from dunning.settings import AccountSettings
-from tests.providers.contract import ProviderContract, asking, mandate_request, order
+from tests.providers.contract import ProviderContract
 from tests.providers.link_contract import LinkContract
 from tests.providers.money_contract import MoneyContract
+from tests.providers.ordering import asking, mandate_request, order
 from tests.providers.xendit.rig import KEY, TOKEN, XenditRig, agreement
 
 CARD = b'{"payment_token_id":"pm_1","status":"ACTIVE","country":"ID","channel_code":"CARDS"}'
