@@ -8,6 +8,7 @@ from temporalio.exceptions import ApplicationError
 from dunning.domain.command_table import judge, waits
 from dunning.domain.commands import (
     Cancel,
+    ChangeItems,
     Charge,
     Command,
     CommandResult,
@@ -195,6 +196,15 @@ class CommandHandlers:
 
     @refund.validator
     def _may_refund(self, command: Refund) -> None:
+        self._refuse_early(command)
+
+    @workflow.update(name="change_items")
+    async def change_items(self, command: ChangeItems) -> CommandResult:
+        """Have other products, or learn what the customer's app has to pass on for that."""
+        return await self._execute(command)
+
+    @change_items.validator
+    def _may_change_items(self, command: ChangeItems) -> None:
         self._refuse_early(command)
 
     @workflow.update(name="revoke")

@@ -11,8 +11,8 @@ from datetime import datetime
 from dunning.domain import orders
 from dunning.domain.access import ends_at
 from dunning.domain.base import Value
-from dunning.domain.commands import Charge, Command, Refund, RetryNow, Revoke, SkipCycle
-from dunning.domain.plan_commands import refusal
+from dunning.domain.commands import ChangeItems, Charge, Command, Refund, RetryNow, Revoke, SkipCycle
+from dunning.domain.plan_commands import refusal, refuse_items
 from dunning.domain.state import Obligation, State
 from dunning.domain.tables import CycleStatus, SubscriptionStatus
 
@@ -107,6 +107,15 @@ COMMAND_TABLE: Mapping[str, Mapping[SubscriptionStatus, str]] = {
         _S.REQUIRES_ACTION: "nothing has begun that could be revoked; cancel it",
         _S.ACTIVATING: "it is being activated; cancel it",
         **_row(_S.ACTIVE, _S.PAST_DUE, _S.ON_HOLD, _S.PAUSED, _S.CANCELED),
+    },
+    "change_items": {
+        **_ENDED,
+        **_NOT_YET,
+        _S.CANCELED: "it is canceled; restore it first",
+        **_PAUSED,
+        _S.PAST_DUE: "a payment is declined: what is owed comes first",
+        _S.ON_HOLD: "it is on hold: what is owed comes first",
+        **_row(_S.ACTIVE),
     },
     "reinstate": {
         **dict.fromkeys(_ALL, "only a subscription that ended can be reinstated"),
@@ -222,7 +231,12 @@ def _revoke(state: State, command: Command, now: datetime) -> str | None:
     return orders.refuse_revoke(state, command) if isinstance(command, Revoke) else None
 
 
+def _change_items(state: State, command: Command, now: datetime) -> str | None:
+    return refuse_items(state, command) if isinstance(command, ChangeItems) else None
+
+
 _CHECKS = {
+    "change_items": _change_items,
     "refund": _refund,
     "revoke": _revoke,
     "restore": _restore,

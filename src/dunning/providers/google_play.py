@@ -43,7 +43,7 @@ from dunning.providers.cohorts import Cohort
 from dunning.providers.following import Plan, PlanRequest, PlanUnclear
 from dunning.providers.google_play_books import rows_of
 from dunning.providers.google_play_client import GONE, PlayClient
-from dunning.providers.google_play_plans import gone, plan_of, refund_of
+from dunning.providers.google_play_plans import gone, plan_of, refund_of, refunds_of
 from dunning.providers.google_play_wire import WireOrder, WirePurchase, purchase_of
 
 CAPABILITIES = Capabilities(
@@ -316,7 +316,10 @@ class GooglePlayProvider:
             await self.client.revoke(
                 token, is_prorated=change.is_prorated, product_id=change.product_id, business_at=business_at
             )
-        return await self.read_plan(token, business_at=business_at)
+        plan = await self.read_plan(token, business_at=business_at)
+        # The order of an item that is gone is no item's latest any more; its refund is told all the same.
+        ids = {item.order_id for item in purchase.items if item.product_id == change.product_id}
+        return await self._with_order(plan, next(iter(ids), None), business_at)
 
     async def _refund_order(self, token: str, change: RefundOrder, business_at: datetime) -> Plan:
         """The whole order, once: one that is refunded already is success."""
@@ -328,11 +331,19 @@ class GooglePlayProvider:
                 raise ProviderRefused("not_offered", because)
             await self.client.refund(change.order_id, revokes=change.revokes, business_at=business_at)
         plan = await self.read_plan(token, business_at=business_at)
-        after = await self.client.order(change.order_id, business_at=business_at)
-        plan = plan.but(rows=(*plan.rows, *rows_of(after)))
+        plan = await self._with_order(plan, change.order_id, business_at)
         if change.revokes and not play_actions.revokes_too(order):
             return plan.but(because="refunded; access stays, because it is not the latest order")
         return plan
+
+    async def _with_order(self, plan: Plan, order_id: str | None, business_at: datetime) -> Plan:
+        """The plan with one more order's rows and refunds, read now."""
+        order = await self._order(order_id, business_at) if order_id is not None else None
+        if order is None:
+            return plan
+        known = {one.order_id for one in plan.refunds}
+        refunds = tuple(one for one in refunds_of((order,)) if one.order_id not in known)
+        return plan.but(rows=(*plan.rows, *rows_of(order)), refunds=(*plan.refunds, *refunds))
 
     async def _purchase(self, token: str, business_at: datetime | None) -> ReadPurchase:
         wire = await self.client.purchase(token, business_at=business_at)

@@ -69,6 +69,13 @@ COMMANDS: dict[str, dict[str, Any]] = {
     "reinstate": {"command_id": "ops-2"},
     "refund": {"command_id": "refund-815", "order": "pay_4711", "amount": 2_500_000},
     "revoke": {"command_id": "refund-816", "type": "PRORATED"},
+    "change_items": {
+        "command_id": "shop-17",
+        "items": [
+            {"product_id": "pro", "role": "base", "base_plan_id": "monthly"},
+            {"product_id": "seats", "role": "addon", "base_plan_id": "monthly"},
+        ],
+    },
 }
 
 REDELIVERY = {"since": "2026-03-05T00:00:00Z", "undelivered": True}
