@@ -280,13 +280,9 @@ def revoke(
 def change_items(
     subscription: SubscriptionArgument,
     *,
-    base: Annotated[
-        str, typer.Option(help="the base product: PRODUCT, or PRODUCT@BASE_PLAN/OFFER")
-    ],
+    base: Annotated[str, typer.Option(help="the base product: PRODUCT, or PRODUCT@BASE_PLAN/OFFER")],
     add_on: Annotated[list[str] | None, typer.Option(help="another product that shall be had; may be repeated")] = None,
-    mode: Annotated[
-        ReplacementMode | None, typer.Option(help="how a new base product takes over")
-    ] = None,
+    mode: Annotated[ReplacementMode | None, typer.Option(help="how a new base product takes over")] = None,
     period: Annotated[str | None, typer.Option(help="ISO 8601, as P1M; else the subscription's")] = None,
     account: AccountOption = None,
     command_id: IdOption = None,
