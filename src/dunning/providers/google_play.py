@@ -43,6 +43,7 @@ from dunning.providers.cohorts import Cohort
 from dunning.providers.following import Plan, PlanRequest, PlanUnclear
 from dunning.providers.google_play_books import rows_of
 from dunning.providers.google_play_client import GONE, PlayClient
+from dunning.providers.google_play_orders import PlayOrders
 from dunning.providers.google_play_plans import gone, plan_of, refund_of, refunds_of
 from dunning.providers.google_play_wire import WireOrder, WirePurchase, purchase_of
 
@@ -72,7 +73,7 @@ DECLINES = DeclineTable(
 ONLY_THE_APP = "only the customer can buy, in your app; give the purchase token (provider_options.purchase_token)"
 
 
-class GooglePlayProvider:
+class GooglePlayProvider(PlayOrders):
     """One merchant account at Google Play: one app, one service account."""
 
     def __init__(
@@ -338,7 +339,7 @@ class GooglePlayProvider:
 
     async def _with_order(self, plan: Plan, order_id: str | None, business_at: datetime) -> Plan:
         """The plan with one more order's rows and refunds, read now."""
-        order = await self._order(order_id, business_at) if order_id is not None else None
+        order = await self.order_shown(order_id, business_at) if order_id is not None else None
         if order is None:
             return plan
         known = {one.order_id for one in plan.refunds}
@@ -355,21 +356,8 @@ class GooglePlayProvider:
         return purchase
 
     async def _orders(self, wire: WirePurchase, business_at: datetime) -> tuple[WireOrder, ...]:
-        ids = [*wire.order_ids, *([wire.pending_order_id] if wire.pending_order_id else [])]
-        if not ids:
-            return ()
-        try:
-            return await self.client.orders(ids, business_at=business_at)
-        except ProviderRefused:
-            # One id that Google does not show (yet) fails all of them: each alone, and what is there counts.
-            found = [await self._order(one, business_at) for one in ids]
-            return tuple(one for one in found if one is not None)
-
-    async def _order(self, order_id: str, business_at: datetime) -> WireOrder | None:
-        try:
-            return await self.client.order(order_id, business_at=business_at)
-        except ProviderRefused:
-            return None
+        pending = [wire.pending_order_id] if wire.pending_order_id else []
+        return await self.orders_shown([*wire.order_ids, *pending], business_at)
 
     def _refuse_other_mode(self, wire: WirePurchase) -> None:
         if (wire.test_purchase is not None) is not self._is_test:
