@@ -82,7 +82,13 @@ REFUND_ORDER: dict[str, Any] = {"command_id": "refund-817", "revoke": True}
 
 REDELIVERY = {"since": "2026-03-05T00:00:00Z", "undelivered": True}
 
-RESULT = {"command_id": "support-4711", "status": "done", "reason": "", "detail": {}, "billing_flow": None}
+RESULT: dict[str, Any] = {
+    "command_id": "support-4711",
+    "status": "done",
+    "reason": "",
+    "detail": {},
+    "billing_flow": None,
+}
 
 CREATION = {
     "id": "sub-4711",
