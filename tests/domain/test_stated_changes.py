@@ -381,12 +381,3 @@ def test_after_the_customer_bought_another_base_the_next_change_knows_it() -> No
     assert isinstance(result, CommandResult)
     assert result.billing_flow is not None
     assert (result.billing_flow.old_purchase_token, result.billing_flow.change.removed) == ("token-2", ("X",))
-
-
-def test_where_the_engine_collects_items_stay_and_it_says_what_to_do() -> None:
-    data = subscription_data()
-    terms = parse_subscription(data).terms()
-    state = new_state(account="a", subscription="s", generation=1, terms=terms, created_at=NOW).state
-    command = parse_command({"name": "change_items", "command_id": "c", "items": wanted("A")})
-    verdict = judge(state.but(status="active"), command, NOW)
-    assert (verdict.is_allowed, "start another subscription" in verdict.because) == (False, True)

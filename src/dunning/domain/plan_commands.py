@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from dunning.domain import following
 from dunning.domain.calendar import Interval
+from dunning.domain.changing_items import wanted_items
 from dunning.domain.commands import (
     Cancel,
     CancelType,
@@ -24,7 +25,7 @@ from dunning.domain.commands import (
 )
 from dunning.domain.expecting import is_after_pause, is_following, rules_of, unpaid_cycle, way_of
 from dunning.domain.orders import ordered, payment_id
-from dunning.domain.plan_rules import ITEMS_ARE_FIXED, Means
+from dunning.domain.plan_rules import Means
 from dunning.domain.plans import (
     CancelCycle,
     ChangeTerms,
@@ -116,10 +117,7 @@ def _existing(state: State, command: ChangeItems) -> list[PlayItem]:
 
 
 def refuse_items(state: State, command: ChangeItems) -> str | None:
-    """Why the items cannot be changed so; None: they can."""
-    way = way_of(state, command)
-    if way is None or way.means is not Means.APP:
-        return ITEMS_ARE_FIXED
+    """Why the customer's app cannot change the items so; None: it can."""
     plan = state.plan
     if plan is None or plan.plan_id is None or not plan.items:
         return "the purchase was not read yet: ask again in a moment"
@@ -152,6 +150,8 @@ def change_for(state: State, command: Command) -> PlanChange | None:
         return CancelCycle(due_at=due) if due is not None else None
     if isinstance(command, SetPolicy):
         return ChangeTerms(terms=changed_terms(state, command))
+    if isinstance(command, ChangeItems):
+        return ChangeTerms(terms=(state.next_terms or state.terms).but(items=wanted_items(command)))
     return None
 
 

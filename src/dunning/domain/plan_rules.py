@@ -110,9 +110,6 @@ def _never(because: str) -> Way:
     return Way(means=Means.REFUSED, because=because)
 
 
-ITEMS_ARE_FIXED = "its items stay as they are: end it, and start another subscription with the new ones"
-_FIXED = _never(ITEMS_ARE_FIXED)
-
 PLAN_RULES: Mapping[str, PlanRules] = {
     # Sheet B5: tried on D, D+1, D+2, whatever the reason of the decline; then suspended and never runs again.
     # Sheet B2.2: no update, no pause. Days are plain dates and their zone is not documented: a day late is not late.
@@ -131,7 +128,7 @@ PLAN_RULES: Mapping[str, PlanRules] = {
             "pause": _TAKE_OVER,
             "resume": _TAKE_OVER,
             "defer": _TAKE_OVER,
-            "change_items": _FIXED,
+            "change_items": _TAKE_OVER,
             "change_price": _TAKE_OVER,
             "confirm_price": _TAKE_OVER,
             "retry_now": _never("Omise tries this cycle by itself until its third try; wait until it has given up"),
@@ -153,7 +150,7 @@ PLAN_RULES: Mapping[str, PlanRules] = {
             "defer": _PLAN,
             "retry_now": _PLAN,
             "update_payment_method": _PLAN,
-            "change_items": _FIXED,
+            "change_items": _PLAN,
             "change_price": _PLAN,
             "skip_cycle": _PLAN,
             "set_policy": _PLAN,
