@@ -118,6 +118,18 @@ def test_an_item_that_is_gone_before_its_time_was_revoked() -> None:
     ]
 
 
+def test_what_a_hold_takes_away_for_a_while_is_no_removal_and_what_it_loses_is() -> None:
+    state = purchase(item("A"), item("B", is_renewing=False), item("C"))
+    held = standing(item("A", None), item("B", None, is_renewing=False), item("C", None), phase=PlanPhase.HOLD)
+    hold = read(state, held)
+    assert told(hold) == []
+    back = read(hold.state, standing(item("A"), item("B", is_renewing=False), item("C")))
+    assert "subscription.items_changed" not in [name for name, _ in told(back)]
+    lost = standing(item("A", is_renewing=False), item("C", None, is_renewing=False), phase=PlanPhase.ENDING)
+    found = [data for name, data in told(read(hold.state, lost)) if name == "subscription.items_changed"]
+    assert [(data["removed"], data["ending"]) for data in found] == [(["B", "C"], [])]
+
+
 def test_what_a_purchase_in_place_of_another_leaves_out_was_removed_by_the_customer() -> None:
     state = purchase(item("A"), item("B"))
     follows = PlanStanding(plan_id="token-2", takes_place_of="token-1", is_whole=False)

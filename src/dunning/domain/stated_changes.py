@@ -22,7 +22,9 @@ MAX_REFUNDED = 50
 BY_CUSTOMER = "the customer changed the purchase"
 AT_PROVIDER = "the items changed at the provider"
 _S = SubscriptionStatus
-_LIVE = frozenset({PlanPhase.ACTIVE, PlanPhase.GRACE, PlanPhase.HOLD})
+_CLOSED = frozenset({PlanPhase.HOLD, PlanPhase.PAUSED})
+"""No item gives access, and each has it again afterwards."""
+_LIVE = frozenset({PlanPhase.ACTIVE, PlanPhase.GRACE}) | _CLOSED
 _COMPARED = _LIVE | {PlanPhase.ENDING}
 _A_DAY = timedelta(days=1)
 _KINDS = {
@@ -82,25 +84,24 @@ def _take_items(
     after: Mapping[str, ItemStanding],
     phase: PlanPhase,
 ) -> None:
+    had = {name for name, item in before.items() if not _is_gone(item, plan.phase)}
+    has = [name for name, item in after.items() if not _is_gone(item, phase)]
     added = [name for name in after if name not in before]
-    gone = [name for name in before if not _is_gone(before[name]) and _is_gone(after.get(name))]
-    is_open = phase in (PlanPhase.ACTIVE, PlanPhase.GRACE)
-    revoked = [name for name in gone if is_open and not plan.is_replaced and _had_time(before[name], step.now)]
-    ending = [
-        name
-        for name in after
-        if phase in _LIVE and not after[name].is_renewing and not _is_gone(after[name]) and _did_renew(before, name)
-    ]
+    gone = [name for name in before if name in had and name not in has]
+    is_open = phase in (PlanPhase.ACTIVE, PlanPhase.GRACE) and not plan.is_replaced
+    revoked = [name for name in gone if is_open and _had_time(before[name], step.now)]
+    left = [name for name in has if name in before and before[name].is_renewing and not after[name].is_renewing]
+    ending = left if phase in _LIVE else []
     for name in revoked:
         command_id = asked_by(step, "revoke")
         step.emit(EventType.REVOKED, because="an item was revoked", item=name, command_id=command_id)
     removed = [name for name in gone if name not in revoked]
-    kept = [name for name in after if name in before and after[name].is_renewing and _is_ending(before[name])]
+    kept = [name for name in has if name in had and after[name].is_renewing and not before[name].is_renewing]
     is_restored = plan.phase is PlanPhase.ENDING
     if added or removed or ending or (kept and not is_restored):
         step.emit(
             EventType.ITEMS_CHANGED,
-            items=[_shown(one) for one in after.values() if not _is_gone(one)],
+            items=[_shown(after[name]) for name in has],
             added=added,
             removed=removed,
             ending=ending,
@@ -108,17 +109,9 @@ def _take_items(
         )
 
 
-def _is_gone(item: ItemStanding | None) -> bool:
-    """Whether it gives nothing any more. One that renews comes back, also where just now it gives no access."""
-    return item is None or (not item.is_renewing and item.until is None)
-
-
-def _is_ending(item: ItemStanding) -> bool:
-    return not item.is_renewing and item.until is not None
-
-
-def _did_renew(before: Mapping[str, ItemStanding], name: str) -> bool:
-    return name in before and before[name].is_renewing
+def _is_gone(item: ItemStanding, phase: PlanPhase | None) -> bool:
+    """Whether it gives nothing any more. One that renews comes back, and so does everything after a hold."""
+    return not item.is_renewing and item.until is None and phase not in _CLOSED
 
 
 def _had_time(item: ItemStanding, now: datetime) -> bool:
@@ -136,19 +129,21 @@ def _take_deferral(
     after: Mapping[str, ItemStanding],
     standing: PlanStanding,
 ) -> None:
-    """Every item ends later, by the same whole days, before its time was over and without a new order."""
+    """What goes on ends later, by the same whole days, before its time was over and without a new order."""
     if plan.is_replaced or (plan.phase, standing.phase) != (PlanPhase.ACTIVE, PlanPhase.ACTIVE):
         return
     shifts = set[timedelta]()
     for name, old in before.items():
+        if not (old.is_renewing or old.is_prepaid):
+            continue
         new = after.get(name)
         if new is None or old.until is None or new.until is None or old.until <= step.now:
             return
         if old.order_id != new.order_id:
             return
         shifts.add(new.until - old.until)
-    shift = shifts.pop()
-    if shifts or shift < _A_DAY or not standing.next_due:
+    shift = min(shifts, default=timedelta(0))
+    if len(shifts) > 1 or shift < _A_DAY or not standing.next_due:
         return
     step.emit(EventType.DEFERRED, days=round(shift / _A_DAY), next_due_at=min(standing.next_due).isoformat())
 
