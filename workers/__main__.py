@@ -30,7 +30,7 @@ async def main(settings: Settings) -> None:
     await check(client, settings)
     await ensure_delivery(client, settings.accounts)
     await ensure_supervision(client, settings.accounts)
-    await ensure_voided_watch(client, accounts_with_orders(settings))
+    await ensure_voided_watch(client, await accounts_with_orders(settings))
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for sig in (signal.SIGTERM, signal.SIGINT):

@@ -56,9 +56,15 @@ WORKFLOW_CLASSES = (
 """Every workflow that a worker runs."""
 
 
-def accounts_with_orders(settings: Settings) -> list[str]:
-    """The merchant accounts whose provider keeps orders of its own."""
-    return [name for name, account in settings.accounts.items() if isinstance(provider_for(account), OrderProvider)]
+async def accounts_with_orders(settings: Settings) -> list[str]:
+    """The merchant accounts whose provider keeps orders of its own. Raises as `provider_for` does."""
+    found = []
+    for name, account in settings.accounts.items():
+        provider = provider_for(account)
+        if isinstance(provider, OrderProvider):
+            found.append(name)
+        await provider.aclose()
+    return found
 
 
 def workflow_runner(*, strict: bool = False) -> WorkflowRunner:

@@ -30,11 +30,12 @@ from dunning.ordering import SIGNAL_PAUSE, SIGNAL_STOP, PriceMigrationInput
 from dunning.providers.cohorts import Cohort
 from dunning.providers.google_play import GooglePlayProvider
 from dunning.sandbox import SandboxServer
+from dunning.settings import Settings
 from tests.builders import subscription_data
 from tests.providers.google_play.rig import PACKAGE, service_account
 from tests.workflows.world import skip
-from workers.bootstrap import workflow_runner
-from workflows.orders import RefundOrderWorkflow, WatchVoidedInput, WatchVoidedWorkflow
+from workers.bootstrap import accounts_with_orders, workflow_runner
+from workflows.orders import RefundOrderWorkflow, WatchVoidedWorkflow, ensure_voided_watch
 from workflows.price_migration import PriceMigrationWorkflow
 
 pytestmark = pytest.mark.server
@@ -162,9 +163,9 @@ async def test_voided_orders_are_taken_in_page_by_page_once_and_their_subscripti
         for order in (*shirts, payment):
             (await http.post(f"{api}/{order}:refund?revoke=false")).raise_for_status()
     till.sandbox.state.play.voided_page = 1
-    handle = await till.env.client.start_workflow(
-        WatchVoidedWorkflow.run, WatchVoidedInput(account="demo"), id=f"voided-{uuid.uuid4()}", task_queue=till.queue
-    )
+    for _ in range(2):  # every worker asks for the watch; there is one
+        await ensure_voided_watch(till.env.client, ["demo"])
+    handle = till.env.client.get_workflow_handle("voided/demo")
     for _ in range(2):  # twice over: what is known stays
         await skip(till.env, timedelta(hours=1, minutes=1))
     await handle.terminate()
@@ -239,3 +240,11 @@ async def test_a_migration_is_paused_resumed_stopped_and_taken_up_where_it_stopp
     asked = [one["productId"] for one in (await till.http.get("/play/migrations")).json()["migrations"]]
     assert asked == ["p0", "p1", "p2", "p3"]
     assert (await migrations.resume(name)).done == 4
+
+
+async def test_only_accounts_whose_provider_keeps_orders_are_watched() -> None:
+    common = {"mode": "test", "merchant_name": "Kopi"}
+    play = {"provider": "google_play", "api_key": service_account(), "google_play": {"package_name": PACKAGE}}
+    dodo = {"provider": "dodo", "api_key": "dodo_test_x"}
+    settings = Settings(accounts={"store": {**common, **play}, "cards": {**common, **dodo}})
+    assert await accounts_with_orders(settings) == ["store"]
