@@ -257,7 +257,7 @@ def test_the_customer_hears_thirty_days_before_the_first_charge_and_once_of_all_
     august = at("2026-08-07T00:00")
     both = standing(
         item("A", price_change=change(OUTSTANDING, 1_000, august)),
-        item("B", price_change=change(CONFIRMED, 600, august, DOWN)),
+        item("B", price_change=change(CONFIRMED, 600, august + timedelta(hours=9), DOWN)),
         item("C"),
     )
     state = read(purchase(item("A"), item("B"), item("C")), both).state

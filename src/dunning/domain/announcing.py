@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
 from dunning.domain import planning
@@ -189,7 +189,7 @@ def _expiring(state: State, due: datetime) -> Iterator[_Wanted]:
 
 
 def _prices(state: State) -> Iterator[_Wanted]:
-    """Prices that a provider states to change: one message lists all items of an instant. SPEC 11, 12.
+    """Prices that a provider states to change: one message lists all items of a day (UTC). SPEC 11, 12.
 
     What is listed is part of the key: another item on the same day, or another amount, is told anew.
     """
@@ -216,7 +216,7 @@ def _prices(state: State) -> Iterator[_Wanted]:
             occasion=Occasion.PRICE_CHANGE,
             channels=channels,
             at=charge_at - timedelta(days=NOTICE_DAYS),
-            because=f"the price of {names} changes {NOTICE_DAYS} days later",
+            because=f"the price of {names} changes on {charge_at:%Y-%m-%d}",
             facts=facts,
             may_be_late=True,
         )
@@ -225,11 +225,14 @@ def _prices(state: State) -> Iterator[_Wanted]:
 def open_changes(
     items: Sequence[ItemStanding],
 ) -> Iterator[tuple[datetime, tuple[tuple[ItemStanding, PriceStanding], ...]]]:
-    """Items that renew, with a price that is still to change, by the instant at which it is charged."""
-    coming = [(one, one.price_change) for one in items if one.is_renewing and one.price_change is not None]
-    changes = [(one, change) for one, change in coming if change.is_open]
-    for at in sorted({change.charge_at for _, change in changes if change.charge_at is not None}):
-        yield at, tuple((one, change) for one, change in changes if change.charge_at == at)
+    """Items that renew, with a price that is still to change: day by day, with the first charge of each day."""
+    days: dict[date, list[tuple[datetime, ItemStanding, PriceStanding]]] = {}
+    for one in items:
+        change = one.price_change
+        if one.is_renewing and change is not None and change.is_open and change.charge_at is not None:
+            days.setdefault(change.charge_at.date(), []).append((change.charge_at, one, change))
+    for _, found in sorted(days.items()):
+        yield min(at for at, _, _ in found), tuple((one, change) for _, one, change in found)
 
 
 def _money(
