@@ -94,13 +94,15 @@ class PriceMigrations:
         await self._start(name, request, WorkflowIDReusePolicy.REJECT_DUPLICATE)
 
     async def progress(self, name: str) -> Progress:
-        """How far it is, also after its end. Raises `NotFound`."""
+        """How far it is, also after its end; a run that failed or was terminated is stopped. Raises `NotFound`."""
         handle = self._handle(name)
         try:
             found: Progress = await handle.query(QUERY_PROGRESS, result_type=Progress, rpc_timeout=RPC_TIMEOUT)
+            described = await handle.describe(rpc_timeout=RPC_TIMEOUT)
         except RPCError as error:
             raise self._missing(error, name) from error
-        return found
+        is_broken = described.status not in (WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.COMPLETED)
+        return found.but(is_stopped=True, is_paused=False) if is_broken and found.done < found.total else found
 
     async def signal(self, name: str, signal: str) -> Progress:
         """Pause it, or stop it for good (`SIGNAL_PAUSE`, `SIGNAL_STOP`); how far it was then. Raises `NotFound`.

@@ -233,6 +233,9 @@ async def test_a_migration_is_paused_resumed_stopped_and_taken_up_where_it_stopp
     assert stopped["is_stopped"]
     assert stopped["done"] < 4
     assert (await migrations.progress(name)).is_stopped
+    await migrations.start(f"{name}-2", request)
+    await till.env.client.get_workflow_handle(f"price-migration/demo/{name}-2").terminate()
+    assert (await migrations.progress(f"{name}-2")).is_stopped
     await migrations.resume(name)
     await handle.result()
     over = await migrations.progress(name)
