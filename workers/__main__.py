@@ -16,9 +16,10 @@ from dunning.contract import TASK_QUEUE
 from dunning.errors import ConfigurationError
 from dunning.log import configure_logging
 from dunning.settings import Settings, load_settings
-from workers.bootstrap import worker
+from workers.bootstrap import accounts_with_orders, worker
 from workers.checks import check
 from workflows.delivery import ensure_delivery
+from workflows.orders import ensure_voided_watch
 from workflows.supervision import ensure_supervision
 
 
@@ -29,6 +30,7 @@ async def main(settings: Settings) -> None:
     await check(client, settings)
     await ensure_delivery(client, settings.accounts)
     await ensure_supervision(client, settings.accounts)
+    await ensure_voided_watch(client, await accounts_with_orders(settings))
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for sig in (signal.SIGTERM, signal.SIGINT):

@@ -16,16 +16,19 @@ from activities.charging import ChargeActivities
 from activities.delivery import DeliveryActivities
 from activities.mandates import MandateActivities
 from activities.notices import NoticeActivities
+from activities.orders import OrderActivities
 from activities.plans import PlanActivities
 from activities.price_migration import PriceMigrationActivities
 from activities.refunds import RefundActivities
 from activities.supervision import SupervisionActivities
 from dunning.contract import TASK_QUEUE
 from dunning.ledger import Ledger
+from dunning.providers.orders import OrderProvider
 from dunning.providers.registry import provider_for
 from dunning.settings import Settings
 from workers.fresh_time import FreshTimeRunner
 from workflows.delivery import DeliverEventsWorkflow
+from workflows.orders import RefundOrderWorkflow, WatchVoidedWorkflow
 from workflows.price_migration import PriceMigrationWorkflow
 from workflows.subscription import SubscriptionWorkflow
 from workflows.supervision import SuperviseAccountWorkflow
@@ -40,6 +43,28 @@ PASSED_THROUGH = (
 
 WORKFLOWS = "workflows"
 """The workflow files themselves. Loading them anew for every run cost a seventh of a good cycle's processor time."""
+
+
+WORKFLOW_CLASSES = (
+    SubscriptionWorkflow,
+    DeliverEventsWorkflow,
+    SuperviseAccountWorkflow,
+    PriceMigrationWorkflow,
+    RefundOrderWorkflow,
+    WatchVoidedWorkflow,
+)
+"""Every workflow that a worker runs."""
+
+
+async def accounts_with_orders(settings: Settings) -> list[str]:
+    """The merchant accounts whose provider keeps orders of its own. Raises as `provider_for` does."""
+    found = []
+    for name, account in settings.accounts.items():
+        provider = provider_for(account)
+        if isinstance(provider, OrderProvider):
+            found.append(name)
+        await provider.aclose()
+    return found
 
 
 def workflow_runner(*, strict: bool = False) -> WorkflowRunner:
@@ -72,11 +97,12 @@ async def worker(client: Client, settings: Settings, *, task_queue: str = TASK_Q
         stack.push_async_callback(notices.aclose)
         delivery = DeliveryActivities(ledger, settings.accounts, http)
         prices = PriceMigrationActivities(providers)
+        orders = OrderActivities(ledger, providers)
         supervision = SupervisionActivities(ledger, client, task_queue=task_queue)
         yield Worker(
             client,
             task_queue=task_queue,
-            workflows=[SubscriptionWorkflow, DeliverEventsWorkflow, SuperviseAccountWorkflow, PriceMigrationWorkflow],
+            workflows=WORKFLOW_CLASSES,
             activities=[
                 book.load_subscription,
                 book.record,
@@ -96,6 +122,8 @@ async def worker(client: Client, settings: Settings, *, task_queue: str = TASK_Q
                 delivery.deliver_events,
                 supervision.restart_lost_runs,
                 prices.migrate_prices,
+                orders.refund_order,
+                orders.take_voided,
             ],
             workflow_runner=workflow_runner(),
             graceful_shutdown_timeout=GRACEFUL_SHUTDOWN,

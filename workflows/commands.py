@@ -5,9 +5,11 @@ from __future__ import annotations
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
+from dunning.domain.attempts import on_demand_obligation
 from dunning.domain.command_table import judge, waits
 from dunning.domain.commands import (
     Cancel,
+    ChangeItems,
     Charge,
     Command,
     CommandResult,
@@ -64,7 +66,19 @@ class CommandHandlers:
         later = waits_for_plan(state, command)
         if later:
             return CommandResult(command_id=command.command_id, status="accepted", reason=later)
-        return self._refund_under_way(command)
+        return self._refund_under_way(command) or self._addition_under_way(command)
+
+    def _addition_under_way(self, command: Command) -> CommandResult | None:
+        """What is added is charged first: while that is not clear, the command is answered later. SPEC 9."""
+        own = on_demand_obligation(command.command_id)
+        state = self._state
+        if not isinstance(command, ChangeItems) or state is None or not state.has(own):
+            return None
+        obligation = state.obligation(own)
+        if not obligation.is_open or not obligation.attempts or obligation.in_flight is not None:
+            return None
+        reason = "the charge for what is added is under way"
+        return CommandResult(command_id=command.command_id, status="accepted", reason=reason)
 
     def _refund_under_way(self, command: Command) -> CommandResult | None:
         """A refund that the provider was asked for, or could not be asked for yet, is answered later. SPEC 9."""
@@ -195,6 +209,15 @@ class CommandHandlers:
 
     @refund.validator
     def _may_refund(self, command: Refund) -> None:
+        self._refuse_early(command)
+
+    @workflow.update(name="change_items")
+    async def change_items(self, command: ChangeItems) -> CommandResult:
+        """Have other products, or learn what the customer's app has to pass on for that."""
+        return await self._execute(command)
+
+    @change_items.validator
+    def _may_change_items(self, command: ChangeItems) -> None:
         self._refuse_early(command)
 
     @workflow.update(name="revoke")

@@ -4,49 +4,27 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from pydantic import Field
 from temporalio import workflow
 from temporalio.common import RetryPolicy
 
 from activities.price_migration import MIGRATE_PRICES, MigratePricesInput
-from dunning.domain.base import Value
+from dunning.ordering import (
+    MIGRATION_WORKFLOW,
+    QUERY_PROGRESS,
+    SIGNAL_PAUSE,
+    SIGNAL_RESUME,
+    SIGNAL_STOP,
+    PriceMigrationInput,
+    Progress,
+    RefusedCohort,
+)
 from dunning.providers.cohorts import Cohort
 
 COHORTS_PER_RUN = 200
 """Cohorts before the history is renewed."""
 
 
-class RefusedCohort(Value):
-    """One that Google Play refused, and why."""
-
-    cohort: Cohort
-    because: str
-
-
-class PriceMigrationInput(Value):
-    """Everything to move. `per_minute` bounds the rate; `done` and `refused` are carried from run to run.
-
-    `regions_version`: of the Play Console, as `2022/02`.
-    """
-
-    account: str
-    regions_version: str
-    cohorts: tuple[Cohort, ...]
-    per_minute: int = Field(default=60, ge=1, le=3000)
-    done: int = 0
-    refused: tuple[RefusedCohort, ...] = ()
-
-
-class Progress(Value):
-    """How far it is."""
-
-    total: int
-    done: int
-    refused: tuple[RefusedCohort, ...] = ()
-    is_paused: bool = False
-
-
-@workflow.defn(name="PriceMigrationWorkflow")
+@workflow.defn(name=MIGRATION_WORKFLOW)
 class PriceMigrationWorkflow:
     """Bounded in rate, resumable: a cohort is asked for until Play has answered, and the next one after it."""
 
@@ -55,38 +33,53 @@ class PriceMigrationWorkflow:
         self._given = request
         self._done = request.done
         self._refused = request.refused
-        self._is_paused = False
+        self._is_paused = request.is_paused
+        self._is_stopped = False
 
     @workflow.run
     async def run(self, request: PriceMigrationInput) -> Progress:
         """Move every cohort that is left; what Play refuses is listed and does not stop the others."""
         pace = timedelta(minutes=1) / request.per_minute
         for _ in range(COHORTS_PER_RUN):
-            if self._done == len(request.cohorts):
+            if self._done < len(request.cohorts):
+                await workflow.wait_condition(lambda: self._is_stopped or not self._is_paused)
+            if self._is_stopped or self._done == len(request.cohorts):
                 return self.progress()
-            await workflow.wait_condition(lambda: not self._is_paused)
             await self._move(request.cohorts[self._done])
             workflow.set_current_details(f"{self._done} of {len(request.cohorts)} cohorts moved")
             await workflow.sleep(pace)
-        if self._done < len(request.cohorts):
-            workflow.continue_as_new(request.but(done=self._done, refused=self._refused))
+        if self._done < len(request.cohorts) and not self._is_stopped:
+            carried = {"done": self._done, "refused": self._refused, "is_paused": self._is_paused}
+            workflow.continue_as_new(request.but(**carried))
         return self.progress()
 
-    @workflow.query
+    @workflow.query(name=QUERY_PROGRESS)
     def progress(self) -> Progress:
         """How far it is."""
         total = len(self._given.cohorts)
-        return Progress(total=total, done=self._done, refused=self._refused, is_paused=self._is_paused)
+        is_stopped = self._is_stopped and self._done < total
+        return Progress(
+            total=total,
+            done=self._done,
+            refused=self._refused,
+            is_paused=self._is_paused and not is_stopped,
+            is_stopped=is_stopped,
+        )
 
-    @workflow.signal
+    @workflow.signal(name=SIGNAL_PAUSE)
     def pause(self) -> None:
         """Stop before the next cohort."""
         self._is_paused = True
 
-    @workflow.signal
+    @workflow.signal(name=SIGNAL_RESUME)
     def resume(self) -> None:
         """Go on."""
         self._is_paused = False
+
+    @workflow.signal(name=SIGNAL_STOP)
+    def stop(self) -> None:
+        """End before the next cohort. What was moved stays moved."""
+        self._is_stopped = True
 
     async def _move(self, cohort: Cohort) -> None:
         request = MigratePricesInput(

@@ -53,6 +53,7 @@ from dunning.domain.terms import Subscription
 from dunning.errors import NotFound
 from dunning.ledger import Ledger
 from dunning.sealing import data_converter, load_sealing
+from dunning.selling import Orders, PriceMigrations
 
 if TYPE_CHECKING:
     from dunning.merchant import Merchant
@@ -174,6 +175,14 @@ class DunningClient:
         from dunning.merchant import Merchant
 
         return Merchant(self, account, settings)
+
+    def orders(self, account: str) -> Orders:
+        """The orders that a provider keeps itself, one-time ones above all."""
+        return Orders(self.temporal, self.ledger, account, task_queue=self._task_queue)
+
+    def price_migrations(self, account: str) -> PriceMigrations:
+        """The price migrations of one merchant account."""
+        return PriceMigrations(self.temporal, account, task_queue=self._task_queue)
 
     async def signal_fact(self, account: str, subscription: str, fact: ProviderFact) -> None:
         """Hand a provider's message to the subscription's run; a run that is over is opened again for it.

@@ -113,6 +113,15 @@ class Merchant:
         """
         return await self._dunning.command(self.account, subscription, command)
 
+    async def refund_order(self, order_id: str, *, command_id: str, revoke: bool = False) -> CommandResult:
+        """Give a whole order back that is no payment of a subscription: done, refused with the reason, or accepted.
+
+        Args:
+            order_id: the provider's.
+            revoke: what it bought is taken away as well.
+        """
+        return await self._dunning.orders(self.account).refund(order_id, command_id=command_id, revoke=revoke)
+
     async def command_result(self, subscription: str, command_id: str) -> StoredCommand:
         """What came of a command; its `result` is None while it waits. Raises `NotFound`."""
         found = await self._dunning.ledger.stored_command(self.account, command_id)

@@ -39,6 +39,7 @@ VERBS = {
     "preview": "preview",
     "read_reach": "reach",
     "replace_opt_outs": "replace_opt_outs",
+    "refund_order": "refund_order",
     **dict.fromkeys(COMMANDS, "command"),
 }
 

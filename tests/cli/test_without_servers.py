@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,6 +56,11 @@ def test_doctor_names_every_server_that_is_away_and_what_to_do(dunning: Dunning)
         (("set-policy", "sub-1", "--ladder-days", "many"), "--ladder-days"),
         (("set-policy", "sub-1", "--every-days", "3"), "retry.total"),
         (("cancel", "sub-1", "--id", "no spaces"), "command_id"),
+        (("change-items", "sub-1", "--base", "a b"), "items.0.product_id"),
+        (("change-items", "sub-1", "--base", "pro", "--period", "monthly"), "items.0.period"),
+        (("play", "refund", "no/order"), "ORDER"),
+        (("play", "migrate", "show", "a b"), "NAME"),
+        (("play", "migrate", "start", "may", "nowhere.json", "--regions-version", "2022/02"), "COHORTS"),
         (("clock", "advance", "sub-1", "17"), "BY"),
         (("clock", "advance", "sub-1"), "BY"),
         (("clock", "advance", "sub-1", "--until", "2026-05-01"), "--until"),
@@ -67,6 +73,22 @@ def test_a_command_that_cannot_be_meant_is_refused_before_any_server_is_asked(
     done = dunning(*arguments)
     assert done.exit_code == 2
     assert field in done.stderr
+
+
+def test_a_file_of_cohorts_is_checked_whole_before_anything_is_moved(dunning: Dunning, tmp_path: Path) -> None:
+    file = tmp_path / "cohorts.json"
+    rows = [
+        {"product_id": "pro", "base_plan_id": "monthly", "region_code": "us", "oldest_allowed_at": "2026-06-01"},
+        {"product_id": "pro", "base_plan_id": "monthly", "region_code": "US", "oldest_allowed_at": "2026-06-01T00:00"},
+    ]
+    file.write_text(json.dumps(rows), encoding="utf-8")
+    done = dunning("play", "migrate", "start", "may", file, "--regions-version", "2022/02")
+    assert done.exit_code == 2
+    assert [line.split(":")[0] for line in done.stderr.splitlines()] == [
+        "0.region_code",
+        "0.oldest_allowed_at",
+        "1.oldest_allowed_at",
+    ]
 
 
 def test_start_lists_the_faults_of_all_files_and_starts_nothing(dunning: Dunning, file_of: Callable[..., Path]) -> None:

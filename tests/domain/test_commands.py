@@ -24,6 +24,13 @@ VALID = {
     "reinstate": {},
     "refund": {"order": "pay_1", "amount": 2500, "revoke": True},
     "revoke": {"type": "ITEM", "item": "seats"},
+    "change_items": {
+        "items": [
+            {"product_id": "pro", "role": "base", "base_plan_id": "monthly"},
+            {"product_id": "seats", "role": "addon", "offer_id": "first-week", "period": "P1M"},
+        ],
+        "replacement_mode": "WITH_TIME_PRORATION",
+    },
 }
 
 
@@ -80,6 +87,17 @@ def test_instants_are_kept_in_utc():
         ({"name": "revoke", "command_id": "c"}, "type"),
         ({"name": "revoke", "command_id": "c", "type": "HALF"}, "type"),
         ({"name": "set_policy", "command_id": "c", "hold_days": 61}, "hold_days"),
+        ({"name": "change_items", "command_id": "c"}, "items"),
+        ({"name": "change_items", "command_id": "c", "items": []}, "items"),
+        ({"name": "change_items", "command_id": "c", "items": [{"product_id": "a", "role": "boss"}]}, "items.0.role"),
+        (
+            {
+                "name": "change_items",
+                "command_id": "c",
+                "items": [{"product_id": "a", "role": "base", "period": "monthly"}],
+            },
+            "items.0.period",
+        ),
         ({"name": "set_policy", "command_id": "c", "retry": {"ladder_days": [5, 5]}}, "retry.ladder_days.1"),
         ({"name": "set_policy", "command_id": "c", "retry": {"ladder_days": [1, 2, 3, 4]}}, "retry.max_attempts"),
     ],

@@ -13,7 +13,7 @@ from dunning.domain.messages import NoticeStatus, PlannedNotice
 from dunning.domain.state import State
 from dunning.domain.step import Step
 from dunning.domain.tables import CycleStatus
-from dunning.domain.telling import PriceChange, tell_price_change, tell_refunded
+from dunning.domain.telling import tell_refunded
 from dunning.domain.terms import Channel, Occasion
 from tests.builders import at, live, subscription_data
 
@@ -152,27 +152,6 @@ def planned_by(tell: Callable[[Step], bool]) -> tuple[bool, list[PlannedNotice]]
     step = Step(state, NOON)
     was_told = tell(step)
     return was_told, list(step.done().notices)
-
-
-def test_one_notice_tells_of_all_prices_that_change_that_day() -> None:
-    changes = [
-        PriceChange(name="Pro", old_amount=7, new_amount=9),
-        PriceChange(name="Seat", old_amount=2, new_amount=3),
-    ]
-
-    was_told, (notice,) = planned_by(
-        lambda step: tell_price_change(step, changes, old_amount=9, new_amount=12, applies_at=at("2026-04-05T13:10"))
-    )
-
-    assert was_told
-    assert (notice.occasion, notice.at, notice.because) == (
-        Occasion.PRICE_CHANGE,
-        NOON,
-        "the price of Pro, Seat changes",
-    )
-    assert notice.facts["items"] == '[["Pro", 7, 9], ["Seat", 2, 3]]'
-    assert (notice.facts["old_amount"], notice.facts["amount"]) == (9, 12)
-    assert notice.facts["next_due_at"] == "2026-04-05T13:10:00+00:00"
 
 
 def test_money_that_went_back_is_told_once() -> None:

@@ -31,6 +31,7 @@ SUBMISSION_SCHEMA = {
 
 def test_there_is_one_template_for_each_occasion_stage_and_locale_and_meta_refuses_none() -> None:
     names = {f"dunning_{one.value}" for one in Occasion} | {"dunning_failed_again", "dunning_failed_last"}
+    names |= {"dunning_price_change_consent"}
 
     assert {(one.name, one.locale) for one in registry.registry()} == {(n, loc) for n in names for loc in locales()}
     assert registry.faults() == []

@@ -74,7 +74,7 @@ class Purchase:
         await self.world.sleep(wait)
         return await self.heard()
 
-    async def begin(self, script: list[str], *, items: list[dict[str, Any]] | None = None, **schedule: Any) -> State:
+    async def begin(self, script: list[str], *, items: list[dict[str, Any]] | None = None, **changes: Any) -> State:
         start = self.on("08-01T00:00")
         base = {"product_id": "base", "price": 2_000, "is_base": True}
         body = {"token": self.token, "package": PACKAGE, "at": start.isoformat(), "script": script}
@@ -90,6 +90,7 @@ class Purchase:
             currency="USD",
             items=[{"product_id": "base", "role": "base", "quantity": 1, "unit_amount": 2_000}],
             schedule={"anchor_at": start.isoformat(), "interval": "MONTH", "interval_count": 1},
+            **changes,
         )
         given = parse_subscription(data)
         created = await self.world.ledger.create_subscription(given, now=await self.world.now())

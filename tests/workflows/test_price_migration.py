@@ -14,6 +14,7 @@ from temporalio.worker import Worker
 
 from activities.price_migration import PriceMigrationActivities
 from dunning.domain.play_prices import PriceChangeMode
+from dunning.ordering import PriceMigrationInput, Progress
 from dunning.providers.cohorts import Cohort
 from dunning.providers.google_play import GooglePlayProvider
 from dunning.sandbox import SandboxServer
@@ -21,7 +22,7 @@ from tests.domain.calendars import at
 from tests.providers.google_play.rig import PACKAGE, service_account
 from workers.bootstrap import workflow_runner
 from workflows import price_migration
-from workflows.price_migration import PriceMigrationInput, PriceMigrationWorkflow, Progress
+from workflows.price_migration import PriceMigrationWorkflow
 
 pytestmark = pytest.mark.server
 

@@ -281,3 +281,24 @@ def test_every_command_of_the_table_is_an_update_of_the_workflow() -> None:
 
     definition = SubscriptionWorkflow.__temporal_workflow_definition  # type: ignore[attr-defined]
     assert set(definition.updates) == set(contract.UPDATE_NAMES)
+
+
+async def test_an_add_on_is_charged_and_had_at_once_and_a_declined_one_is_not(world: World) -> None:
+    life = await world.begin("SUCCEEDED", "SUCCEEDED", "INSUFFICIENT_FUNDS")
+    had = (await life.pass_time(2 * HOUR)).terms.items
+    base = {"product_id": had[0].product_id, "role": "base", "unit_amount": had[0].unit_amount}
+    seats, sms = ({"product_id": name, "role": "addon", "unit_amount": 3_100_000} for name in ("seats", "sms"))
+
+    done = await life.command("change_items", "cmd-seats", items=[base, seats])
+    refused = await life.command("change_items", "cmd-sms", items=[base, seats, sms])
+
+    assert (done.status, refused.status, "declined" in refused.reason) == ("done", "refused", True)
+    state = await life.state()
+    assert [item.product_id for item in state.terms.items] == [had[0].product_id, "seats"]
+    # The first day of a month of 28 to 31 days is used up: of the whole price all but one day's is charged.
+    charged = state.obligation("od-cmd-seats")
+    assert str(charged.amount) == done.detail["charged"]
+    assert 3_100_000 * 27 // 28 - 1 <= charged.amount <= 3_000_001
+    charges = [c for c in await life.charges() if c["amount"] == charged.amount]
+    assert len(charges) == 2  # one that was paid, one that was declined and is never tried again
+    assert await life.command("change_items", "cmd-seats", items=[base, seats]) == done

@@ -163,3 +163,17 @@ async def test_a_pause_leaves_scheduled_cycles_out_one_by_one_and_a_deferral_mov
     state = await life.until(lambda s: s.next_number == 4 and s.open_cycle is None, step=DAY, steps=40)
     assert state.obligation("3").status is CycleStatus.SUCCEEDED
     assert len(await paid(life)) == 1
+
+
+async def test_other_items_are_the_plans_amount_from_its_next_cycle_on_and_nothing_is_charged_now(world: World) -> None:
+    life = await begin(world, "SUCCEEDED", "SUCCEEDED")
+    state = await life.until(lambda s: s.next_number == 2 and s.open_cycle is None, step=DAY, steps=10)
+    (had,) = state.terms.items
+    base = {"product_id": had.product_id, "role": "base", "unit_amount": had.unit_amount}
+    items = [base, {"product_id": "seats", "role": "addon", "unit_amount": 50_000}]
+    assert (await life.command("change_items", items=items)).status == "done"
+    assert len(await paid(life)) == 1
+    state = await life.until(lambda s: s.next_number == 3 and s.open_cycle is None, step=DAY, steps=40)
+    assert [o.amount for o in state.obligations if o.number == 2] == [had.unit_amount + 50_000]
+    assert [item.product_id for item in state.terms.items] == [had.product_id, "seats"]
+    assert not state.attention

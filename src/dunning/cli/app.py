@@ -44,6 +44,7 @@ _COMMANDS = {
     "mark-fixed": "dunning.cli.steering:mark_fixed",
     "refund": "dunning.cli.steering:refund",
     "revoke": "dunning.cli.steering:revoke",
+    "change-items": "dunning.cli.steering:change_items",
     "reinstate": "dunning.cli.steering:reinstate",
 }
 """Name -> where it is: a function, or a `typer.Typer` with commands of its own. The order is the order of the help."""

@@ -66,7 +66,9 @@ def render(
     occasion: Annotated[Occasion, typer.Argument(help="what it is about")],
     *,
     locale: LocaleOption = "en",
-    stage: Annotated[Stage | None, typer.Option("--stage", help="a failure that was told before")] = None,
+    stage: Annotated[
+        Stage | None, typer.Option("--stage", help="its tone: a failure told before, a price that needs consent")
+    ] = None,
     html: Annotated[Path | None, typer.Option("--html", help="write the mail's page to this file")] = None,
     as_data: JsonOption = False,
 ) -> None:

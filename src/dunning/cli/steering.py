@@ -17,6 +17,7 @@ from dunning.cli.exits import REFUSED
 from dunning.cli.output import print_json, say
 from dunning.cli.session import AccountOption, JsonOption, SubscriptionArgument, session
 from dunning.domain.commands import CancelType, CommandResult, RevokeType
+from dunning.domain.play_items import ReplacementMode
 from dunning.domain.retrying import LadderAnchor
 from dunning.domain.terms import FailedCycleAction, OnHardDecline
 from dunning.errors import Fault, InvalidInput
@@ -45,6 +46,9 @@ def _send(
         reason = f": {result.reason}" if result.reason else ""
         say(f"{name.replace('_', '-')} {subscription} (id {result.command_id}): {result.status}{reason}")
         say(*(f"  {key}: {value}" for key, value in result.detail.items() if value))
+        if result.billing_flow is not None:
+            say("  billing flow, for the app:")
+            print_json(result.billing_flow.model_dump(mode="json"))
     if result.status == "refused":
         raise typer.Exit(REFUSED)
 
@@ -271,3 +275,28 @@ def revoke(
 ) -> None:
     """End access at once, and give the running period back."""
     _send("revoke", subscription, account, command_id, as_data, type=type_.value, item=item)
+
+
+def change_items(
+    subscription: SubscriptionArgument,
+    *,
+    base: Annotated[str, typer.Option(help="the base product: PRODUCT, or PRODUCT@BASE_PLAN/OFFER")],
+    add_on: Annotated[list[str] | None, typer.Option(help="another product that shall be had; may be repeated")] = None,
+    mode: Annotated[ReplacementMode | None, typer.Option(help="how a new base product takes over")] = None,
+    period: Annotated[str | None, typer.Option(help="ISO 8601, as P1M; else the subscription's")] = None,
+    account: AccountOption = None,
+    command_id: IdOption = None,
+    as_data: JsonOption = False,
+) -> None:
+    """Have other products: name all that shall be had. Where the customer buys in the app: what the app passes on."""
+    items = [_item(base, "base", period), *(_item(one, "addon", period) for one in add_on or ())]
+    chosen = mode.value if mode is not None else None
+    _send("change_items", subscription, account, command_id, as_data, items=items, replacement_mode=chosen)
+
+
+def _item(text: str, role: str, period: str | None) -> dict[str, str]:
+    """`PRODUCT@BASE_PLAN/OFFER` as an item; what is not named is left out."""
+    product, _, plan = text.partition("@")
+    base_plan, _, offer = plan.partition("/")
+    named = {"base_plan_id": base_plan, "offer_id": offer, "period": period}
+    return {"product_id": product, "role": role, **{key: value for key, value in named.items() if value}}

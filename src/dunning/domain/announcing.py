@@ -6,8 +6,10 @@ untrue, with the reason; no other code has to think of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import datetime, timedelta
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
 from dunning.domain import planning
@@ -16,6 +18,8 @@ from dunning.domain.calendar import Interval
 from dunning.domain.contact import slot
 from dunning.domain.declines import DeclineClass, customer_reason
 from dunning.domain.messages import NoticeStatus, PlannedNotice
+from dunning.domain.plans import ItemStanding, PriceStanding
+from dunning.domain.play_prices import NOTICE_DAYS
 from dunning.domain.quiet import next_allowed
 from dunning.domain.state import Obligation, State
 from dunning.domain.step import Step
@@ -35,10 +39,15 @@ UPCOMING_BEFORE_LONG_CYCLES = timedelta(days=7)
 LEAD = timedelta(hours=1)
 """A notice that a charge waits for is handed over this much before the last moment that would do."""
 
-AHEAD = frozenset({Occasion.RETRY_REMINDER, Occasion.CARD_EXPIRING, Occasion.UPCOMING_CHARGE})
+CONSENT = "consent"
+"""The stage of a notice about a price that the customer has to agree to."""
+
+AHEAD = frozenset({Occasion.RETRY_REMINDER, Occasion.CARD_EXPIRING, Occasion.UPCOMING_CHARGE, Occasion.PRICE_CHANGE})
 
 
 class _Wanted(NamedTuple):
+    """`may_be_late`: what it tells is still to come, so it helps also when its own instant has passed."""
+
     key: str
     occasion: Occasion
     channels: tuple[Channel, ...]
@@ -47,6 +56,7 @@ class _Wanted(NamedTuple):
     facts: dict[str, str | int]
     obligation: str | None = None
     is_precondition: bool = False
+    may_be_late: bool = False
 
 
 def refresh(step: Step) -> None:
@@ -70,10 +80,11 @@ def refresh(step: Step) -> None:
 
 def _plan(step: Step, one: _Wanted) -> None:
     """A notice whose instant has passed already is not planned: it would come too late to help."""
-    if one.at <= step.now and not one.is_precondition:
+    if one.at <= step.now and not one.is_precondition and not one.may_be_late:
         return
     zone = step.s.terms.customer.time_zone or "UTC"
-    free = slot(step.s.notices, one.occasion, one.channels, one.at, zone, is_exempt=one.is_precondition)
+    wanted_at = max(one.at, step.now) if one.may_be_late else one.at
+    free = slot(step.s.notices, one.occasion, one.channels, wanted_at, zone, is_exempt=one.is_precondition)
     if free.at < step.now and not one.is_precondition:
         # The last hour before the quiet ones is over: the first one after them is still before what is announced.
         free = slot(step.s.notices, one.occasion, one.channels, next_allowed(step.now, zone), zone)
@@ -104,6 +115,7 @@ def _wanted(state: State) -> Iterator[_Wanted]:
     if due is not None:
         yield from _upcoming(state, due)
         yield from _expiring(state, due)
+    yield from _prices(state)
 
 
 def next_due(state: State) -> datetime | None:
@@ -174,6 +186,53 @@ def _expiring(state: State, due: datetime) -> Iterator[_Wanted]:
             because=f"the card expires before the charge that is due in {before.days} days",
             facts=_money(state) | {"next_due_at": due.isoformat(), "expires": method.expires},
         )
+
+
+def _prices(state: State) -> Iterator[_Wanted]:
+    """Prices that a provider states to change: one message lists all items of a day (UTC). SPEC 11, 12.
+
+    What is listed is part of the key: another item on the same day, or another amount, is told anew.
+    """
+    channels = state.terms.notifications.get(Occasion.PRICE_CHANGE)
+    plan = state.plan
+    if not channels or plan is None or state.is_ended:
+        return
+    for charge_at, items in open_changes(plan.items):
+        rows = [[one.product_id, one.amount or 0, change.new_amount] for one, change in items]
+        stamp = hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:12]
+        names = ", ".join(one.product_id for one, _ in items)
+        whole = sum(one.amount or 0 for one in plan.items if one.is_renewing)
+        difference = sum(change.new_amount - (one.amount or 0) for one, change in items)
+        facts: dict[str, str | int] = _money(state, amount=whole + difference, currency=items[0][0].currency)
+        facts |= {
+            "old_amount": whole,
+            "items": json.dumps(rows, ensure_ascii=False),
+            "next_due_at": charge_at.isoformat(),
+        }
+        if any(change.needs_consent for _, change in items):
+            facts["stage"] = CONSENT
+        yield _Wanted(
+            key=f"{state.generation}/price/{_stamp(charge_at)}/{stamp}/price_change",
+            occasion=Occasion.PRICE_CHANGE,
+            channels=channels,
+            at=charge_at - timedelta(days=NOTICE_DAYS),
+            because=f"the price of {names} changes on {charge_at:%Y-%m-%d}",
+            facts=facts,
+            may_be_late=True,
+        )
+
+
+def open_changes(
+    items: Sequence[ItemStanding],
+) -> Iterator[tuple[datetime, tuple[tuple[ItemStanding, PriceStanding], ...]]]:
+    """Items that renew, with a price that is still to change: day by day, with the first charge of each day."""
+    days: dict[date, list[tuple[datetime, ItemStanding, PriceStanding]]] = {}
+    for one in items:
+        change = one.price_change
+        if one.is_renewing and change is not None and change.is_open and change.charge_at is not None:
+            days.setdefault(change.charge_at.date(), []).append((change.charge_at, one, change))
+    for _, found in sorted(days.items()):
+        yield min(at for at, _, _ in found), tuple((one, change) for _, one, change in found)
 
 
 def _money(

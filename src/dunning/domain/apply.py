@@ -10,7 +10,17 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from dunning.domain import announcing, collecting, commanding, facts, lifecycle, plan_facts, refunding, telling
+from dunning.domain import (
+    announcing,
+    changing_items,
+    collecting,
+    commanding,
+    facts,
+    lifecycle,
+    plan_facts,
+    refunding,
+    telling,
+)
 from dunning.domain.attempts import OutcomeKind, Trigger
 from dunning.domain.commands import CommandResult
 from dunning.domain.decide import UNCLEAR_FLAG, WINDOW_FLAG, Do
@@ -40,6 +50,7 @@ def apply(state: State, fact: Fact, now: datetime) -> Applied:
     except IllegalTransition as refused:
         step = Step(state, now)
         _refuse(step, fact, refused)
+    changing_items.settle(step)
     announcing.refresh(step)
     return step.done()
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from dunning.domain import orders
+from dunning.domain import changing_items, orders
 from dunning.domain.access import ends_at
 from dunning.domain.base import Value
-from dunning.domain.commands import Charge, Command, Refund, RetryNow, Revoke, SkipCycle
-from dunning.domain.plan_commands import refusal
+from dunning.domain.commands import ChangeItems, Charge, Command, Refund, RetryNow, Revoke, SkipCycle
+from dunning.domain.expecting import way_of
+from dunning.domain.plan_commands import refusal, refuse_items
+from dunning.domain.plan_rules import Means
 from dunning.domain.state import Obligation, State
 from dunning.domain.tables import CycleStatus, SubscriptionStatus
 
@@ -108,6 +110,15 @@ COMMAND_TABLE: Mapping[str, Mapping[SubscriptionStatus, str]] = {
         _S.ACTIVATING: "it is being activated; cancel it",
         **_row(_S.ACTIVE, _S.PAST_DUE, _S.ON_HOLD, _S.PAUSED, _S.CANCELED),
     },
+    "change_items": {
+        **_ENDED,
+        **_NOT_YET,
+        _S.CANCELED: "it is canceled; restore it first",
+        **_PAUSED,
+        _S.PAST_DUE: "a payment is declined: what is owed comes first",
+        _S.ON_HOLD: "it is on hold: what is owed comes first",
+        **_row(_S.ACTIVE),
+    },
     "reinstate": {
         **dict.fromkeys(_ALL, "only a subscription that ended can be reinstated"),
         _S.FAILED: "it never started; start it again",
@@ -115,7 +126,7 @@ COMMAND_TABLE: Mapping[str, Mapping[SubscriptionStatus, str]] = {
     },
 }
 
-WAITS = frozenset({"cancel", "pause", "retry_now", "revoke"})
+WAITS = frozenset({"cancel", "pause", "retry_now", "revoke", "change_items"})
 """Queued until the charge on its way has settled. SPEC 8, 9. A refund waits for the charge that it names."""
 
 
@@ -222,7 +233,16 @@ def _revoke(state: State, command: Command, now: datetime) -> str | None:
     return orders.refuse_revoke(state, command) if isinstance(command, Revoke) else None
 
 
+def _change_items(state: State, command: Command, now: datetime) -> str | None:
+    if not isinstance(command, ChangeItems):
+        return None
+    way = way_of(state, command)
+    is_app = way is not None and way.means is Means.APP
+    return refuse_items(state, command) if is_app else changing_items.refuse(state, command, now)
+
+
 _CHECKS = {
+    "change_items": _change_items,
     "refund": _refund,
     "revoke": _revoke,
     "restore": _restore,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from dunning.domain import collecting, lifecycle, plan_commands, planning, refunding, telling, unpaid
+from dunning.domain import changing_items, collecting, lifecycle, plan_commands, planning, refunding, telling, unpaid
 from dunning.domain.attempts import Trigger, on_demand_obligation
 from dunning.domain.command_table import judge, retry_target
 from dunning.domain.commands import (
@@ -256,4 +256,5 @@ _HANDLERS: dict[str, Callable[[Step, Any], dict[str, str] | None]] = {
     "reinstate": _reinstate,
     "refund": refunding.refund,
     "revoke": refunding.revoke,
+    "change_items": changing_items.change_items,
 }

@@ -16,6 +16,7 @@ from dunning.domain.base import Value
 from dunning.domain.fields import (
     MAX_AMOUNT,
     STORED,
+    Amount,
     Currency,
     Flag,
     Identifier,
@@ -26,7 +27,8 @@ from dunning.domain.fields import (
     Token,
     Whole,
 )
-from dunning.domain.terms import FailedCycleAction, OnHardDecline, RetryPolicy
+from dunning.domain.play_items import BillingFlow, ReplacementMode
+from dunning.domain.terms import FailedCycleAction, OnHardDecline, RetryPolicy, Role
 
 
 class CancelType(StrEnum):
@@ -161,6 +163,35 @@ class Revoke(_Command):
     item: Text | None = None
 
 
+class WantedItem(Value):
+    """One product that shall be had from now on. `unit_amount` in minor units.
+
+    Where the customer's app has to buy it: `base_plan_id` and `offer_id` as the store has them, `period` (ISO 8601,
+    `P1M`; not given: the subscription's), `is_prepaid` for a plan that does not renew by itself.
+    """
+
+    product_id: Identifier
+    role: Role
+    quantity: Annotated[Whole, Field(ge=1, le=1_000_000)] = 1
+    unit_amount: Amount | None = None
+    base_plan_id: Identifier | None = None
+    offer_id: Identifier | None = None
+    period: Annotated[str, Field(pattern=r"^P[1-9][0-9]{0,2}[DWMY]$"), STORED] | None = None
+    is_prepaid: Flag = False
+
+
+class ChangeItems(_Command):
+    """Have other products: `items` is everything that shall be had, with exactly one base item.
+
+    Where only the customer can buy, nothing changes by this command: it answers with what the app has to pass on
+    (`billing_flow`), and the change is taken in when the customer has bought.
+    """
+
+    name: Literal["change_items"] = "change_items"
+    items: Annotated[tuple[WantedItem, ...], Field(min_length=1, max_length=100)]
+    replacement_mode: ReplacementMode | None = None
+
+
 Command = Annotated[
     Cancel
     | Restore
@@ -175,7 +206,8 @@ Command = Annotated[
     | MarkFixed
     | Reinstate
     | Refund
-    | Revoke,
+    | Revoke
+    | ChangeItems,
     Field(discriminator="name"),
 ]
 
@@ -185,9 +217,13 @@ USED_FOR_ANOTHER = "command_id: must be unique in the account; it was used for a
 
 
 class CommandResult(Value):
-    """What came of a command. `accepted`: it waits for a charge on its way; the ledger has the final result."""
+    """What came of a command. `accepted`: it waits for a charge on its way; the ledger has the final result.
+
+    `billing_flow`: what the customer's app has to pass on, where only the customer can do it.
+    """
 
     command_id: str
     status: Literal["done", "refused", "accepted"]
     reason: str = ""
     detail: dict[str, str] = Field(default_factory=dict)
+    billing_flow: BillingFlow | None = None

@@ -28,6 +28,11 @@ def declined(step: Step, obligation: Obligation, attempt: Attempt, outcome: Outc
     if step.s.status is SubscriptionStatus.ACTIVATING and klass is not DeclineClass.TECHNICAL:
         lifecycle.fail_first_payment(step, obligation)
         return
+    if obligation.wants is not None and klass is not DeclineClass.TECHNICAL:
+        # What was to be added is not, and nothing is tried again: nobody is told that it would be. SPEC 9.
+        because = f"declined: {outcome.raw_code}" if outcome.raw_code else "declined"
+        step.move(obligation, CycleFact.GIVEN_UP, next=None, closed_at=step.now, closed_because=because)
+        return
     if obligation.is_given_up:
         _decline_again(step, obligation)
         return

@@ -58,6 +58,14 @@ _ATTEMPT = {
     "late": False,
 }
 
+_PRICES: dict[str, Any] = {
+    "charge_at": "2026-07-05T13:10:00Z",
+    "items": [
+        {"product_id": "pro", "old_amount": 700, "new_amount": 1000, "currency": "USD", "kind": "increase"},
+    ],
+    "access": _PAID,
+}
+
 _E = EventType
 
 CATALOGUE: Mapping[EventType, EventKind] = {
@@ -135,16 +143,55 @@ CATALOGUE: Mapping[EventType, EventKind] = {
         data.Deferred,
         {"days": 5, "next_due_at": "2026-04-10T13:10:00Z", "access": _PAID},
     ),
-    _E.REVOKED: EventKind("Access was ended at once.", data.Revoked, {"access": _ENDED}),
+    _E.REVOKED: EventKind(
+        "Access was ended at once: of the whole subscription, or (`item`) of one product.",
+        data.Revoked,
+        {"because": "revoked (prorated)", "item": None, "command_id": "refund-816", "access": _ENDED},
+    ),
     _E.REFUNDED: EventKind(
-        "Money went back to the customer.", data.Refunded, {"amount": 10_000_000, "currency": "IDR", "access": _PAID}
+        "Money went back to the customer: all of a payment, or a part of it.",
+        data.Refunded,
+        {
+            "refund_id": "ref_1",
+            "payment_id": "pay_1",
+            "obligation": "1",
+            "amount": 10_000_000,
+            "currency": "IDR",
+            "parts": {"pro": 10_000_000},
+            "by": "refund",
+            "command_id": "refund-815",
+            "access": _PAID,
+        },
     ),
-    _E.ITEMS_CHANGED: EventKind("Products were added or removed.", data.ItemsChanged, {"access": _PAID}),
+    _E.ITEMS_CHANGED: EventKind(
+        "Products were added or removed, or will end with their period.",
+        data.ItemsChanged,
+        {
+            "items": [
+                {"product_id": "pro", "until": "2026-04-05T13:10:00Z", "renews": True},
+                {"product_id": "seats", "until": "2026-04-05T13:10:00Z", "renews": True},
+                {"product_id": "sms", "until": "2026-04-05T13:10:00Z", "renews": False},
+            ],
+            "added": ["seats"],
+            "removed": [],
+            "ending": ["sms"],
+            "because": "the customer changed the purchase",
+            "access": _PAID,
+        },
+    ),
     _E.PRICE_CHANGE_PENDING: EventKind(
-        "A new price waits for its day, or for the customer's consent.", data.PriceChange, {"access": _PAID}
+        "A new price waits for its day, or for the customer's consent; or (`canceled`) it does not come after all.",
+        data.PriceChange,
+        {"state": "outstanding", **_PRICES},
     ),
-    _E.PRICE_CHANGE_CONFIRMED: EventKind("The customer agreed to a new price.", data.PriceChange, {"access": _PAID}),
-    _E.PRICE_CHANGE_APPLIED: EventKind("A new price holds from now on.", data.PriceChange, {"access": _PAID}),
+    _E.PRICE_CHANGE_CONFIRMED: EventKind(
+        "The customer agreed to a new price: always to all that wait for consent.",
+        data.PriceChange,
+        {"state": "confirmed", **_PRICES},
+    ),
+    _E.PRICE_CHANGE_APPLIED: EventKind(
+        "A new price holds from now on.", data.PriceChange, {"state": "applied", **_PRICES}
+    ),
     _E.PAYMENT_METHOD_REQUIRED: EventKind(
         "Nothing is tried until the customer gives another payment method.",
         data.MethodRequired,

@@ -7,9 +7,9 @@ has which model.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, ConfigDict, Field
+from pydantic import AwareDatetime, Field
 
 from dunning.domain.attempts import Trigger
 from dunning.domain.base import Value
@@ -157,35 +157,73 @@ class Attention(EventData):
     sequence: int | None = Field(default=None, description="the `sequence` of that event: the gap that you see")
 
 
-class _Wider(EventData):
-    """Content that may hold more than is described."""
-
-    model_config = ConfigDict(extra="allow")
-
-
-class Revoked(_Wider):
-    """Access ended at once."""
-
-    because: str | None = None
+CommandId = Annotated[
+    str | None, Field(description="the command that asked for it; null: it was done at the provider, or by its rules")
+]
 
 
-class Refunded(_Wider):
-    """Money went back."""
+class Revoked(EventData):
+    """Access ended at once: of the whole subscription, or of one item."""
 
-    amount: Amount | None = None
-    currency: Currency | None = None
-
-
-class ItemsChanged(_Wider):
-    """Other products from now on."""
-
-    because: str | None = None
+    because: str
+    item: str | None = Field(default=None, description="the product that is gone; null: the whole subscription")
+    command_id: CommandId = None
 
 
-class PriceChange(_Wider):
-    """Another price, and where its change stands."""
+class Refunded(EventData):
+    """Money went back. Once for each part that was given back."""
 
-    because: str | None = None
+    refund_id: str | None = Field(description="the provider's id of the refund")
+    payment_id: str | None = Field(description="the provider's id of the payment, or of the order")
+    obligation: str | None = Field(description="what it had paid: the cycle's number, or `od-` and the command's id")
+    amount: Amount | None = Field(description="minor units; null: the provider did not tell")
+    currency: Currency | None
+    parts: dict[str, int] = Field(default_factory=dict, description="by product, minor units; empty: not divided")
+    by: Literal["refund", "revoke", "provider"] = Field(
+        description="the command that asked for it; `provider`: it was given back there"
+    )
+    command_id: CommandId = None
+
+
+class EventItem(Value):
+    """One product of the subscription, as it is now."""
+
+    product_id: str
+    until: At | None = Field(description="access to it ends then; null: it gives none now, or ends with the whole")
+    renews: bool
+
+
+class ItemsChanged(EventData):
+    """Other products than before. `items` is all that there is now."""
+
+    items: list[EventItem]
+    added: list[str] = Field(description="products that are new, from now on")
+    removed: list[str] = Field(description="products that give nothing any more")
+    ending: list[str] = Field(description="products that end with their period, see `items`")
+    because: str
+    command_id: CommandId = None
+
+
+class PricedItem(Value):
+    """One product whose price changes. Amounts for one period, minor units."""
+
+    product_id: str
+    old_amount: Amount | None = Field(description="null: the provider did not tell")
+    new_amount: Amount
+    currency: Currency
+    kind: Literal["increase", "opt_out_increase", "decrease"] = Field(
+        description="only an `increase` needs the customer's consent"
+    )
+
+
+class PriceChange(EventData):
+    """Other prices, and where their change stands. One event lists all products that change at the same instant."""
+
+    state: Literal["outstanding", "confirmed", "applied", "canceled"] = Field(
+        description="`outstanding`: waits for the customer's consent; `canceled`: the old price stays after all"
+    )
+    charge_at: At | None = Field(description="when the new price is charged for the first time; null: not known")
+    items: list[PricedItem]
 
 
 class TestData(Value):

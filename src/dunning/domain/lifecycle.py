@@ -18,7 +18,7 @@ from dunning.domain.tables import (
     SubscriptionFact,
     SubscriptionStatus,
 )
-from dunning.domain.terms import FailedCycleAction, ImmediateAction
+from dunning.domain.terms import FailedCycleAction, ImmediateAction, Terms
 
 _S = SubscriptionStatus
 
@@ -64,8 +64,10 @@ def new_cycle(step: Step) -> Obligation:
     number, calendar = state.next_number, state.calendar
     if calendar is None:
         raise ValueError("a cycle cannot open before the calendar is fixed")
-    if state.next_terms is not None:
-        step.set(terms=state.next_terms, next_terms=None)
+    was, changed = state.terms, state.next_terms
+    if changed is not None:
+        step.set(terms=changed, next_terms=None)
+        _tell_items(step, was, changed)
     terms = step.s.terms
     shift = planning.spread(state)
     due_at, period_end = calendar.period(number)
@@ -82,6 +84,22 @@ def new_cycle(step: Step) -> Obligation:
     step.put(obligation)
     step.set(next_number=number + 1, deferred_days=0, skips=tuple(n for n in state.skips if n > number))
     return obligation
+
+
+def _tell_items(step: Step, was: Terms, now: Terms) -> None:
+    """Items that end and begin with a period; what only costs another amount is no other item."""
+    before, after = ([item.product_id for item in terms.items] for terms in (was, now))
+    if set(before) == set(after):
+        return
+    step.emit(
+        EventType.ITEMS_CHANGED,
+        items=[{"product_id": name, "until": None, "renews": True} for name in after],
+        added=[name for name in after if name not in before],
+        removed=[name for name in before if name not in after],
+        ending=[],
+        because="a new period begins",
+        command_id=None,
+    )
 
 
 def skip_cycle(step: Step, because: str) -> None:

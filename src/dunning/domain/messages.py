@@ -75,8 +75,9 @@ class PlannedNotice(Value):
         because: why it is sent, and why then.
         facts: what the text needs, no contacts and no raw codes: `amount`, `currency`, `reason_key`,
             `next_attempt_at` (ISO), `open_until` (ISO), `attempt`, `description`, `due_at`, `link`,
-            `next_due_at` (ISO), `access_until` (ISO), `expires` (`YYYY-MM`), `old_amount`, `stage` (`again` or
-            `last`: how often a failure was told), `items` (JSON: `[[name, old amount, new amount], ...]`).
+            `next_due_at` (ISO), `access_until` (ISO), `expires` (`YYYY-MM`), `old_amount`,
+            `stage` (`again`, `last`: how often a failure was told; `consent`: the customer has to agree),
+            `items` (JSON: `[[name, old amount, new amount], ...]`).
         is_precondition: a charge waits until it was sent; quiet hours and caps do not hold it back.
         told_at: when a channel had taken it (business time).
         again_at: a channel took it and did not deliver it: it is handed over once more then (business time).

@@ -5,10 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 
 from dunning.domain import following
+from dunning.domain.calendar import Interval
+from dunning.domain.changing_items import wanted_items
 from dunning.domain.commands import (
     Cancel,
     CancelType,
+    ChangeItems,
     Command,
+    CommandResult,
     Defer,
     Pause,
     Refund,
@@ -34,26 +38,96 @@ from dunning.domain.plans import (
     RevokeAccess,
     StopRenewals,
 )
+from dunning.domain.play_items import PlayItem, billing_flow, refuses_change, wanted_base
 from dunning.domain.state import State
 from dunning.domain.step import Step
-from dunning.domain.terms import Terms
+from dunning.domain.terms import Role, Terms
 
 TAKEN_OVER = "a command asks for what the provider's calendar cannot do"
 
 
 def hand_over(step: Step, command: Command) -> bool:
-    """Give a command to the provider, or take its calendar over; true when the answer comes later."""
+    """Give a command to the provider, or take its calendar over; true when nothing else is to be done about it now."""
     way, plan = way_of(step.s, command), step.s.plan
     if way is None or plan is None:
         return False
     if way.means is Means.TAKE_OVER:
         following.take_over(step, TAKEN_OVER)
         return False
+    if way.means is Means.APP and isinstance(command, ChangeItems):
+        _hand_to_app(step, command)
+        return True
     change = change_for(step.s, command) if way.means is Means.PLAN else None
     if change is None:
         return False
     step.set(plan=plan.but(change=PendingChange(change=change, command=command)))
     return True
+
+
+def _hand_to_app(step: Step, command: ChangeItems) -> None:
+    """Nothing changes: the customer buys in the app, and what was bought is read. What is wanted is remembered."""
+    plan = step.s.plan
+    if plan is None or plan.plan_id is None:
+        raise LookupError("judge allows it only for a purchase that was read")
+    wanted = _wanted(step.s, command)
+    flow = billing_flow(plan.plan_id, _existing(step.s, command), wanted, command.replacement_mode)
+    step.set(plan=plan.but(wanted_base=wanted_base(wanted)))
+    detail = {"waits_for": "the customer's purchase in the app"}
+    step.answer(CommandResult(command_id=command.command_id, status="done", detail=detail, billing_flow=flow))
+
+
+_UNITS = {Interval.DAY: "D", Interval.WEEK: "W", Interval.MONTH: "M", Interval.YEAR: "Y"}
+
+
+def _period(state: State) -> str:
+    schedule = state.terms.schedule
+    return f"P{schedule.interval_count}{_UNITS[schedule.interval]}"
+
+
+def _wanted(state: State, command: ChangeItems) -> list[PlayItem]:
+    return [
+        PlayItem(
+            product_id=item.product_id,
+            is_base=item.role is Role.BASE,
+            period=item.period or _period(state),
+            is_prepaid=item.is_prepaid,
+            base_plan_id=item.base_plan_id,
+            offer_id=item.offer_id,
+        )
+        for item in command.items
+    ]
+
+
+def _existing(state: State, command: ChangeItems) -> list[PlayItem]:
+    """What the purchase holds, as it was read last. An item that ends with its period counts if it is to be kept."""
+    plan = state.plan
+    asked = {item.product_id for item in command.items}
+    held = [] if plan is None else [one for one in plan.items if one.is_renewing or one.product_id in asked]
+    base = plan.base if plan is not None and plan.base in {one.product_id for one in held} else None
+    return [
+        PlayItem(
+            product_id=one.product_id,
+            is_base=one.product_id == base if base is not None else place == 0,
+            period=_period(state),
+            is_prepaid=one.is_prepaid,
+            base_plan_id=one.base_plan_id,
+        )
+        for place, one in enumerate(held)
+    ]
+
+
+def refuse_items(state: State, command: ChangeItems) -> str | None:
+    """Why the customer's app cannot change the items so; None: it can."""
+    plan = state.plan
+    if plan is None or plan.plan_id is None or not plan.items:
+        return "the purchase was not read yet: ask again in a moment"
+    many = next((index for index, item in enumerate(command.items) if item.quantity != 1), None)
+    if many is not None:
+        return f"items.{many}.quantity: must be 1 where the customer buys in the app"
+    existing = _existing(state, command)
+    if not existing:
+        return "no item of the purchase renews: the customer buys anew"
+    return refuses_change(existing, _wanted(state, command), command.replacement_mode, plan.region)
 
 
 def change_for(state: State, command: Command) -> PlanChange | None:
@@ -76,6 +150,8 @@ def change_for(state: State, command: Command) -> PlanChange | None:
         return CancelCycle(due_at=due) if due is not None else None
     if isinstance(command, SetPolicy):
         return ChangeTerms(terms=changed_terms(state, command))
+    if isinstance(command, ChangeItems):
+        return ChangeTerms(terms=(state.next_terms or state.terms).but(items=wanted_items(command)))
     return None
 
 

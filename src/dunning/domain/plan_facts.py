@@ -106,7 +106,6 @@ def _note(step: Step, plan: PlanState, standing: PlanStanding) -> None:
             link=standing.link or plan.link,
             link_expires_at=standing.link_expires_at or plan.link_expires_at,
             access_until=standing.access_until or plan.access_until,
-            items=standing.items or plan.items,
             created=plan.created or step.now,
             verify_at=None if is_checked else plan.verify_at,
             wait_until=None if plan.change is None else plan.wait_until,
@@ -239,7 +238,8 @@ def _plan_changed(step: Step, fact: facts.PlanChanged) -> None:
     if pending is None:
         _leave_out(step, fact, is_done=is_left_out)
     elif fact.is_done and _is_told_already(step, pending, is_left_out=is_left_out):
-        step.answer(CommandResult(command_id=pending.command.command_id, status="done"))  # the standing told the rest
+        detail = stating.shown(step, pending.command, fact.standing)  # the standing told the rest
+        step.answer(CommandResult(command_id=pending.command.command_id, status="done", detail=detail))
     elif fact.is_done:
         commanding.carry_out(step, pending.command)
         if pending.command.name == "pause" and not is_left_out:

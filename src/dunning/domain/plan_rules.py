@@ -25,13 +25,15 @@ class Means(StrEnum):
 
     `engine`: as everywhere, nothing changes at the plan. `plan`: a change of the plan, and what it means to us once
     the provider has taken it. `take_over`: the plan is ended, read back, and the engine carries it out. `end_plan`:
-    as everywhere, and the plan is ended at once. `refused`: never, with the reason.
+    as everywhere, and the plan is ended at once. `app`: only the customer can, in the product's app: nothing changes
+    at once, and the answer is what the app has to pass on. `refused`: never, with the reason.
     """
 
     ENGINE = "engine"
     PLAN = "plan"
     TAKE_OVER = "take_over"
     END_PLAN = "end_plan"
+    APP = "app"
     REFUSED = "refused"
 
 
@@ -101,6 +103,7 @@ _ENGINE = Way(means=Means.ENGINE)
 _PLAN = Way(means=Means.PLAN)
 _TAKE_OVER = Way(means=Means.TAKE_OVER)
 _END = Way(means=Means.END_PLAN)
+_APP = Way(means=Means.APP)
 
 
 def _never(because: str) -> Way:
@@ -171,6 +174,7 @@ PLAN_RULES: Mapping[str, PlanRules] = {
             "charge": _never("Google Play charges nothing on demand"),
             "retry_now": _never("Google Play retries by itself and cannot be asked to"),
             "update_payment_method": _never("only the customer can change it, in Google Play"),
+            "change_items": _APP,
             "change_price": _never("Google Play moves prices by cohort, not by subscriber"),
             "confirm_price": _never("Google Play moves prices by cohort, not by subscriber"),
             "skip_cycle": _never("Google Play skips no cycle"),

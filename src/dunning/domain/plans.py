@@ -17,6 +17,7 @@ from pydantic import Field
 from dunning.domain.attempts import Outcome
 from dunning.domain.base import Known, Value
 from dunning.domain.commands import Command
+from dunning.domain.play_prices import PriceChangeMode, PriceChangeState
 from dunning.domain.terms import Terms
 
 
@@ -108,12 +109,59 @@ class CycleStanding(Value):
     next_try_at: datetime | None = None
 
 
+class PriceStanding(Value):
+    """Another price of one item, as the provider states it.
+
+    Attributes:
+        new_amount: for one period, minor units of the item's currency.
+        charge_at: when it is charged for the first time (UTC).
+    """
+
+    mode: PriceChangeMode
+    state: PriceChangeState
+    new_amount: int
+    charge_at: datetime | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the new price is still to come."""
+        return self.state in (PriceChangeState.OUTSTANDING, PriceChangeState.CONFIRMED)
+
+    @property
+    def needs_consent(self) -> bool:
+        """Whether the customer has to agree, or the item is not renewed."""
+        return self.mode is PriceChangeMode.PRICE_INCREASE and self.state is PriceChangeState.OUTSTANDING
+
+
 class ItemStanding(Value):
-    """What one item gives now, where the provider states it for each. `until`: access ends then (UTC)."""
+    """What one item gives now, where the provider states it for each.
+
+    Attributes:
+        until: access ends then (UTC); None: it gives none now.
+        amount, currency: what a whole period costs, minor units.
+        order_id: what paid it last.
+        price_change: the latest one.
+    """
 
     product_id: str
     until: datetime | None = None
     is_renewing: bool = True
+    is_prepaid: bool = False
+    base_plan_id: str | None = None
+    amount: int | None = None
+    currency: str | None = None
+    order_id: str | None = None
+    price_change: PriceStanding | None = None
+
+
+class RefundStanding(Value):
+    """What the provider has given back of one order so far. Minor units; `parts`: by product."""
+
+    order_id: str
+    amount: int
+    currency: str
+    at: datetime
+    parts: dict[str, int] = Field(default_factory=dict)
 
 
 class PlanStanding(Value):
@@ -131,6 +179,8 @@ class PlanStanding(Value):
         phase: what the provider states of the whole, where access is its own.
         takes_place_of: the plan that this one goes on from (a purchase made anew).
         is_by_user: whoever ends it was the customer.
+        region: the customer's, ISO 3166-1.
+        refunds: orders of which something was given back.
     """
 
     plan_id: str
@@ -148,6 +198,8 @@ class PlanStanding(Value):
     next_due: tuple[datetime, ...] = ()
     access_until: datetime | None = None
     items: tuple[ItemStanding, ...] = ()
+    region: str | None = None
+    refunds: tuple[RefundStanding, ...] = ()
     because: str = ""
 
 
@@ -250,6 +302,10 @@ class PlanState(Known):
         replaces: why it is to be replaced by a new one (immutable plans), as soon as no day can suffer from it.
         old_plan_id: the plan that this one replaces, still to be ended.
         access_until, items, phase, next_due: what was read last, where the provider states access.
+        region: the customer's, where the provider tells it.
+        base, wanted_base: the product that the others are added to; what the customer was asked to make it.
+        is_replaced: another purchase has taken the place of the one that was read last.
+        refunded: what was given back, order by order, as it was told; the latest 50.
         cycles_seen: the provider's ids of cycles that were taken in, the latest 200.
     """
 
@@ -276,6 +332,11 @@ class PlanState(Known):
     items: tuple[ItemStanding, ...] = ()
     phase: PlanPhase | None = None
     next_due: tuple[datetime, ...] = ()
+    region: str | None = None
+    base: str | None = None
+    wanted_base: str | None = None
+    is_replaced: bool = False
+    refunded: tuple[RefundStanding, ...] = ()
     cycles_seen: tuple[str, ...] = ()
 
 

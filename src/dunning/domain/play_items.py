@@ -91,12 +91,21 @@ class ItemsChange(Value):
 
 
 class BillingFlow(Value):
-    """What the app passes to `launchBillingFlow`: all items that shall be active, the old token, perhaps a mode."""
+    """What the app passes to `launchBillingFlow`: all items that shall be active, the old token, perhaps a mode.
+
+    Attributes:
+        old_purchase_token: of the purchase that is changed.
+        replacement_mode: how the base item is replaced; None: none has to be set.
+        items: every item that shall be active, the base item first.
+        change: what Google Play will make of it, product by product.
+        offers: products whose offer for new owners applies, judged for each item alone.
+    """
 
     old_purchase_token: str
     replacement_mode: ReplacementMode | None = None
     items: tuple[PlayItem, ...]
     change: ItemsChange
+    offers: tuple[str, ...] = ()
 
 
 def change_of(existing: Sequence[PlayItem], wanted: Sequence[PlayItem]) -> ItemsChange:
@@ -160,7 +169,47 @@ def billing_flow(
     change = change_of(existing, wanted)
     if change.needs_mode and (mode is None or mode is ReplacementMode.KEEP_EXISTING):
         raise ValueError("replacement_mode: needed, because the base item is replaced")
-    return BillingFlow(old_purchase_token=token, replacement_mode=mode, items=tuple(wanted), change=change)
+    ordered = sorted(wanted, key=lambda item: not item.is_base)
+    return BillingFlow(
+        old_purchase_token=token,
+        replacement_mode=mode,
+        items=tuple(ordered),
+        change=change,
+        offers=trials_of(ordered, frozenset(item.product_id for item in existing)),
+    )
+
+
+def refuses_change(
+    existing: Sequence[PlayItem],
+    wanted: Sequence[PlayItem],
+    mode: ReplacementMode | None = None,
+    region: str | None = None,
+) -> str | None:
+    """Why a purchase of `existing` items cannot become one of `wanted`: every reason; None: it can."""
+    broken = [f"{fault.field}: {fault.rule}, was {fault.value}" for fault in purchase_faults(wanted, region)]
+    owned = {item.product_id for item in existing}
+    for index, item in enumerate(wanted):
+        if item.offer_id and item.product_id in owned:
+            broken.append(f"items.{index}.offer_id: must not be given for {item.product_id}, which is owned already")
+    if broken:
+        return "; ".join(broken)
+    change = change_of(existing, wanted)
+    if change.needs_mode and (mode is None or mode is ReplacementMode.KEEP_EXISTING):
+        return f"replacement_mode: needed, because {wanted_base(wanted)} takes the place of the base item"
+    if not (change.replaced or change.removed or change.added or _is_other(existing, wanted)):
+        return "items: are those of the purchase already"
+    return None
+
+
+def wanted_base(items: Sequence[PlayItem]) -> str:
+    """The product of the base item."""
+    return _base(items)
+
+
+def _is_other(existing: Sequence[PlayItem], wanted: Sequence[PlayItem]) -> bool:
+    """Whether an item keeps its product and gets another base plan."""
+    plans = {item.product_id: item.base_plan_id for item in existing}
+    return any(item.base_plan_id not in (None, plans.get(item.product_id)) for item in wanted)
 
 
 def aligned_charge(amount: int, start: datetime, end: datetime, at: datetime, zone: tzinfo) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from dunning.domain import facts, lifecycle, telling
-from dunning.domain.commands import CommandResult, Refund, Revoke, RevokeType
+from dunning.domain.commands import Command, CommandResult, Refund, Revoke, RevokeType
 from dunning.domain.messages import EventType
 from dunning.domain.orders import cost, ordered, payment_id, running
 from dunning.domain.planning import ATTENTION_AFTER, OUTAGE_CAP, OUTAGE_DELAYS, backoff
@@ -163,6 +163,43 @@ def observe(step: Step, fact: facts.RefundObserved) -> None:
     )
     step.set(refunds=(*step.s.refunds, made))
     _record(step, made)
+
+
+def read_back(
+    step: Step,
+    *,
+    order: str,
+    amount: int,
+    total: int,
+    currency: str,
+    at: datetime,
+    parts: dict[str, int],
+    command: Command | None,
+) -> None:
+    """Money that the provider says it gave back of an order: recorded and told. Access is its own statement.
+
+    Args:
+        amount, total: now, and in all so far; minor units.
+        command: ours that asked for it; None: it was given back there.
+    """
+    obligation = ordered(step.s, order)
+    made = RefundState(
+        key=f"seen_{order}/{total}",
+        command_id=command.command_id if command is not None else "",
+        order=order,
+        by=command.name if command is not None else "provider",
+        at=at,
+        payment_id=order,
+        obligation=obligation.id if obligation is not None else None,
+        amount=amount,
+        currency=currency,
+        refund_id=f"{order}/refund",
+        parts=parts,
+        status=RefundStatus.SUCCEEDED,
+    )
+    if step.s.refund(made.key) is None:
+        step.set(refunds=(*step.s.refunds, made))
+        _record(step, made)
 
 
 def dispute(step: Step, payment: str, *, is_open: bool) -> None:

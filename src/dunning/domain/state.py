@@ -25,7 +25,7 @@ from dunning.domain.tables import (
     CycleStatus,
     SubscriptionStatus,
 )
-from dunning.domain.terms import Terms
+from dunning.domain.terms import Item, Terms
 
 SCHEMA_VERSION = 1
 RULES_VERSION = 1
@@ -95,6 +95,14 @@ class DroppedRung(Known):
     because: str
 
 
+class ItemsWanted(Value):
+    """What a charge for added items leads to once it is paid: `added` now, and `items` from the next period on."""
+
+    command_id: str
+    added: tuple[Item, ...]
+    items: tuple[Item, ...]
+
+
 class Obligation(Known):
     """Something owed and collected on its own: a cycle, or an on-demand charge. SPEC 2.
 
@@ -109,6 +117,7 @@ class Obligation(Known):
         refunded: what of it was given back, minor units.
         provider_cycle: the provider's id of this cycle, where it runs the calendar.
         is_followed: the provider collects it; its retries are the provider's own. SPEC 12.
+        wants: it pays for items that are added: declined once, they are not added. SPEC 9.
     """
 
     id: str
@@ -141,6 +150,7 @@ class Obligation(Known):
     closed_because: str | None = None
     paid_by: str | None = None
     refunded: int = 0
+    wants: ItemsWanted | None = None
 
     @property
     def is_cycle(self) -> bool:

@@ -6,8 +6,8 @@ end come only from what the provider says, and access lasts until what it says.
 
 from __future__ import annotations
 
-from dunning.domain import lifecycle, telling
-from dunning.domain.commands import CancelType
+from dunning.domain import lifecycle, stated_changes, telling
+from dunning.domain.commands import CancelType, Command
 from dunning.domain.expecting import rules_of
 from dunning.domain.messages import EventType
 from dunning.domain.plans import CycleStanding, PlanPhase, PlanStanding, PlanStatus
@@ -63,7 +63,7 @@ def follow_purchase(step: Step, standing: PlanStanding) -> None:
         step.attend(BOUGHT_AGAIN)
         return
     step.set(
-        plan=plan.but(plan_id=standing.plan_id, status=PlanStatus.PENDING, is_released=False),
+        plan=plan.but(plan_id=standing.plan_id, status=PlanStatus.PENDING, is_released=False, is_replaced=True),
         reference=standing.plan_id,
     )
 
@@ -73,7 +73,18 @@ def before(step: Step, standing: PlanStanding) -> None:
     plan = step.s.plan
     if plan is None or standing.phase is None:
         return
-    step.set(plan=plan.but(phase=standing.phase, items=standing.items, next_due=standing.next_due))
+    stated_changes.take_changes(step, standing)
+    plan = step.s.plan or plan
+    step.set(
+        plan=plan.but(
+            phase=standing.phase,
+            items=standing.items,
+            next_due=standing.next_due,
+            region=standing.region or plan.region,
+            base=stated_changes.base_of(plan, standing, step.s.terms.base_item.product_id),
+            is_replaced=False,
+        )
+    )
     if standing.phase not in _LIVE:
         return
     if step.s.status is _S.PAUSED:
@@ -104,6 +115,20 @@ def after(step: Step, standing: PlanStanding) -> None:
         _ending(step, standing)
     elif standing.phase is PlanPhase.OVER:
         _over(step, standing)
+
+
+def shown(step: Step, command: Command, standing: PlanStanding | None) -> dict[str, str]:
+    """What a command came to, as it was read back; nothing where the provider states no access."""
+    plan = step.s.plan
+    if plan is None or not is_stated(step.s):
+        return {}
+    told = {"status": step.s.status.value, "until": plan.access_until.isoformat() if plan.access_until else ""}
+    given = [one for one in step.s.refunds if one.command_id == command.command_id]
+    if given:
+        told |= {"refunded": str(sum(one.amount or 0 for one in given)), "currency": given[0].currency or ""}
+    if standing is not None and standing.because:
+        told["because"] = standing.because
+    return told
 
 
 def _hold(step: Step) -> None:

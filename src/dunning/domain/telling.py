@@ -5,13 +5,10 @@ Instants are planned here, in the core, so that preview and test clocks show the
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from datetime import datetime
 
 from dunning.domain import announcing, planning
 from dunning.domain.attempts import Attempt, OutcomeKind
-from dunning.domain.base import Value
 from dunning.domain.contact import slot
 from dunning.domain.declines import DeclineClass, customer_reason
 from dunning.domain.facts import NoticeConcluded, NoticeUndelivered
@@ -114,34 +111,6 @@ def tell_recovered(step: Step, obligation: Obligation) -> None:
     step.drop_notices("paid in the meantime", obligation=obligation.id)
     if told or obligation.is_told:
         _plan(step, Occasion.RECOVERED, obligation, "the payment was recovered", {})
-
-
-class PriceChange(Value):
-    """What one item costs before and after, in minor units of the subscription's currency."""
-
-    name: str
-    old_amount: int
-    new_amount: int
-
-
-def tell_price_change(
-    step: Step, changes: Sequence[PriceChange], *, old_amount: int, new_amount: int, applies_at: datetime | None
-) -> bool:
-    """Prices change: one message lists all items that change that day. SPEC 11. False when nobody is told.
-
-    Args:
-        old_amount, new_amount: of a whole cycle, minor units.
-        applies_at: the due instant of the first payment at the new price, where it is known.
-    """
-    facts: Facts = {
-        "amount": new_amount,
-        "old_amount": old_amount,
-        "items": json.dumps([[one.name, one.old_amount, one.new_amount] for one in changes], ensure_ascii=False),
-    }
-    if applies_at is not None:
-        facts["next_due_at"] = applies_at.isoformat()
-    names = ", ".join(one.name for one in changes)
-    return _plan(step, Occasion.PRICE_CHANGE, None, f"the price of {names} changes", facts)
 
 
 def tell_refunded(step: Step, *, amount: int, currency: str, description: str, because: str) -> bool:

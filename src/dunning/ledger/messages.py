@@ -38,6 +38,13 @@ class Commands(Part):
         result = CommandResult.model_validate(row.result) if row.result is not None else None
         return Begun(is_new=False, result=result)
 
+    async def conclude_command(self, account: str, result: CommandResult) -> None:
+        """Write the final result of a command down; the first one stays."""
+        known = and_(commands.c.account == account, commands.c.command_id == result.command_id)
+        first = update(commands).where(known, commands.c.result.is_(None))
+        async with self._begin() as connection:
+            await connection.execute(first.values(result=result.model_dump(mode="json")))
+
     async def result_of(
         self, account: str, subscription: str, *, command_id: str, command: dict[str, Any]
     ) -> CommandResult | None:

@@ -31,7 +31,8 @@ PLACEHOLDERS = frozenset(
 )  # fmt: skip
 """What a text may be filled with. `name` is the customer's; the texts say how one without a name is addressed."""
 
-STAGES = ("again", "last")
+STAGES = {Occasion.FAILED: ("again", "last"), Occasion.PRICE_CHANGE: ("consent",)}
+"""The tones of an occasion that every locale has."""
 
 LABELS = ("amount", "description", "next_at", "open_until", "due_at", "until")
 """What the list under a mail's text may show; a line stands there where its value is known."""
@@ -68,8 +69,9 @@ class Template(Value):
         return self
 
 
-Stage = Literal["again", "last"]
-"""How often a failure was told already: `again` after the first, `last` before the last try. SPEC 11."""
+Stage = Literal["again", "last", "consent"]
+"""How often a failure was told already: `again` after the first, `last` before the last try. `consent`: the customer
+has to agree to a price. SPEC 11."""
 
 
 class OccasionTexts(Value):
@@ -137,8 +139,10 @@ class Texts(Value):
         missing = [f"reasons.{key}" for key in ReasonKey if key not in self.reasons]
         missing += [f"occasions.{one}" for one in Occasion if one not in self.occasions]
         missing += [f"labels.{one}" for one in LABELS if one not in self.labels]
-        told = self.occasions.get(Occasion.FAILED)
-        missing += [f"occasions.failed.stages.{one}" for one in STAGES if told is not None and one not in told.stages]
+        for occasion, stages in STAGES.items():
+            told = self.occasions.get(occasion)
+            lacks = [one for one in stages if told is not None and one not in told.stages]
+            missing += [f"occasions.{occasion}.stages.{one}" for one in lacks]
         if missing:
             raise ValueError(f"missing: {', '.join(missing)}")
         return self

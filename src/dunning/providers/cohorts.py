@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Protocol, runtime_checkable
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from dunning.domain.base import Value
 from dunning.domain.play_prices import PriceChangeMode
@@ -20,7 +19,7 @@ class Cohort(Value):
     product_id: str
     base_plan_id: str
     region_code: str = Field(pattern=r"^[A-Z]{2}$")
-    oldest_allowed_at: datetime
+    oldest_allowed_at: AwareDatetime
     mode: PriceChangeMode = PriceChangeMode.PRICE_INCREASE
 
 

@@ -26,6 +26,7 @@ from dunning.domain.plans import (
     PlanPhase,
     PlanStanding,
     PlanStatus,
+    RefundStanding,
     TryKind,
     TryStanding,
 )
@@ -106,6 +107,8 @@ class Plan(Value):
     next_due: tuple[datetime, ...] = ()
     access_until: datetime | None = None
     items: tuple[ItemStanding, ...] = ()
+    region: str | None = None
+    refunds: tuple[RefundStanding, ...] = ()
     because: str = ""
     rows: tuple[BookRow, ...] = ()
 
@@ -176,6 +179,8 @@ def standing_of(plan: Plan, table: DeclineTable) -> PlanStanding:
         next_due=plan.next_due,
         access_until=plan.access_until,
         items=plan.items,
+        region=plan.region,
+        refunds=plan.refunds,
         because=plan.because,
     )
 

@@ -43,7 +43,8 @@ from dunning.providers.cohorts import Cohort
 from dunning.providers.following import Plan, PlanRequest, PlanUnclear
 from dunning.providers.google_play_books import rows_of
 from dunning.providers.google_play_client import GONE, PlayClient
-from dunning.providers.google_play_plans import gone, plan_of, refund_of
+from dunning.providers.google_play_orders import PlayOrders
+from dunning.providers.google_play_plans import gone, plan_of, refund_of, refunds_of
 from dunning.providers.google_play_wire import WireOrder, WirePurchase, purchase_of
 
 CAPABILITIES = Capabilities(
@@ -72,7 +73,7 @@ DECLINES = DeclineTable(
 ONLY_THE_APP = "only the customer can buy, in your app; give the purchase token (provider_options.purchase_token)"
 
 
-class GooglePlayProvider:
+class GooglePlayProvider(PlayOrders):
     """One merchant account at Google Play: one app, one service account."""
 
     def __init__(
@@ -316,7 +317,10 @@ class GooglePlayProvider:
             await self.client.revoke(
                 token, is_prorated=change.is_prorated, product_id=change.product_id, business_at=business_at
             )
-        return await self.read_plan(token, business_at=business_at)
+        plan = await self.read_plan(token, business_at=business_at)
+        # The order of an item that is gone is no item's latest any more; its refund is told all the same.
+        ids = {item.order_id for item in purchase.items if item.product_id == change.product_id}
+        return await self._with_order(plan, next(iter(ids), None), business_at)
 
     async def _refund_order(self, token: str, change: RefundOrder, business_at: datetime) -> Plan:
         """The whole order, once: one that is refunded already is success."""
@@ -328,11 +332,19 @@ class GooglePlayProvider:
                 raise ProviderRefused("not_offered", because)
             await self.client.refund(change.order_id, revokes=change.revokes, business_at=business_at)
         plan = await self.read_plan(token, business_at=business_at)
-        after = await self.client.order(change.order_id, business_at=business_at)
-        plan = plan.but(rows=(*plan.rows, *rows_of(after)))
+        plan = await self._with_order(plan, change.order_id, business_at)
         if change.revokes and not play_actions.revokes_too(order):
             return plan.but(because="refunded; access stays, because it is not the latest order")
         return plan
+
+    async def _with_order(self, plan: Plan, order_id: str | None, business_at: datetime) -> Plan:
+        """The plan with one more order's rows and refunds, read now."""
+        order = await self.order_shown(order_id, business_at) if order_id is not None else None
+        if order is None:
+            return plan
+        known = {one.order_id for one in plan.refunds}
+        refunds = tuple(one for one in refunds_of((order,)) if one.order_id not in known)
+        return plan.but(rows=(*plan.rows, *rows_of(order)), refunds=(*plan.refunds, *refunds))
 
     async def _purchase(self, token: str, business_at: datetime | None) -> ReadPurchase:
         wire = await self.client.purchase(token, business_at=business_at)
@@ -344,21 +356,8 @@ class GooglePlayProvider:
         return purchase
 
     async def _orders(self, wire: WirePurchase, business_at: datetime) -> tuple[WireOrder, ...]:
-        ids = [*wire.order_ids, *([wire.pending_order_id] if wire.pending_order_id else [])]
-        if not ids:
-            return ()
-        try:
-            return await self.client.orders(ids, business_at=business_at)
-        except ProviderRefused:
-            # One id that Google does not show (yet) fails all of them: each alone, and what is there counts.
-            found = [await self._order(one, business_at) for one in ids]
-            return tuple(one for one in found if one is not None)
-
-    async def _order(self, order_id: str, business_at: datetime) -> WireOrder | None:
-        try:
-            return await self.client.order(order_id, business_at=business_at)
-        except ProviderRefused:
-            return None
+        pending = [wire.pending_order_id] if wire.pending_order_id else []
+        return await self.orders_shown([*wire.order_ids, *pending], business_at)
 
     def _refuse_other_mode(self, wire: WirePurchase) -> None:
         if (wire.test_purchase is not None) is not self._is_test:

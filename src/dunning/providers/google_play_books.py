@@ -12,7 +12,8 @@ from dunning.providers.google_play_wire import WireMoney, WireOrder
 def rows_of(order: WireOrder) -> tuple[BookRow, ...]:
     """The order's rows; nothing for one that was never paid.
 
-    Google states tax per item, and fee and refunds per order: those are divided by what the items cost.
+    Google states tax per item, and fee and refunds per order: those are divided by what the items cost. A refund of
+    exactly what one item cost is that item's.
     """
     if order.state in ("PENDING", "CANCELED") or order.total is None:
         return ()
@@ -36,8 +37,11 @@ def _rows(order: WireOrder, currency: str) -> Iterator[BookRow]:
                     currency=currency,
                     at=at,
                 )
+    left = totals
     for number, (when, amount) in enumerate(refunds, start=1):
-        for line, part in zip(order.line_items, shares(amount, totals), strict=True):
+        parts = _parts(amount, left)
+        left = [one - part for one, part in zip(left, parts, strict=True)]
+        for line, part in zip(order.line_items, parts, strict=True):
             if part:
                 yield BookRow(
                     order_id=order.order_id,
@@ -48,6 +52,14 @@ def _rows(order: WireOrder, currency: str) -> Iterator[BookRow]:
                     currency=currency,
                     at=(when or order.create_time).astimezone(UTC),
                 )
+
+
+def _parts(amount: int, left: list[int]) -> tuple[int, ...]:
+    """A refund by item: that of one item alone is exactly what is left of it; all others are divided."""
+    alone = [place for place, one in enumerate(left) if one == amount]
+    if len(alone) == 1:
+        return tuple(amount if place == alone[0] else 0 for place in range(len(left)))
+    return shares(amount, left)
 
 
 def _refunds(order: WireOrder) -> list[tuple[datetime | None, int]]:

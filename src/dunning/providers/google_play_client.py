@@ -23,7 +23,6 @@ from dunning.providers.google_play_wire import (
     WireDeferred,
     WireOrder,
     WirePurchase,
-    WireVoided,
     WireVoidedPage,
 )
 from dunning.providers.http import HttpCaller, Reply
@@ -34,7 +33,6 @@ API_URL = "https://androidpublisher.googleapis.com"
 BUSINESS_AT_HEADER = "x-dunning-business-at"
 """Sent in test mode only: the sandbox's purchases live by the business clock."""
 MAX_ORDERS = 1000
-MAX_PAGES = 100
 VOIDED_DAYS = 30
 """Voided purchases are listed so far back."""
 GONE = frozenset({"purchaseTokenNoLongerValid", "purchaseTokenNotFound", "gone"})
@@ -124,19 +122,17 @@ class PlayClient:
         query = "true" if revokes else "false"
         await self._post(f"{self._app}/orders/{part(order_id)}:refund?revoke={query}", None, business_at)
 
-    async def voided(self, since: datetime, *, business_at: datetime | None = None) -> tuple[WireVoided, ...]:
-        """`voidedpurchases.list`, subscriptions included, to its end; `since` is at most 30 days back."""
-        query: dict[str, str | int] = {"startTime": int(since.timestamp() * 1000), "type": 1, "maxResults": 1000}
-        found: list[WireVoided] = []
-        for _ in range(MAX_PAGES):
-            path = f"{self._app}/purchases/voidedpurchases?{urlencode(query)}"
-            page = read(WireVoidedPage, await self._get(path, business_at))
-            found += page.voided_purchases
-            following = page.token_pagination.next_page_token if page.token_pagination else None
-            if not following:
-                return tuple(found)
-            query["token"] = following
-        raise ProviderUnavailable(f"the list of voided purchases did not end after {MAX_PAGES} pages")
+    async def voided_page(self, since: datetime, page: str | None = None) -> WireVoidedPage:
+        """`voidedpurchases.list`, subscriptions and parts included; `since` is at most 30 days back."""
+        query: dict[str, str | int] = {
+            "startTime": int(since.timestamp() * 1000),
+            "type": 1,
+            "maxResults": 1000,
+            "includeQuantityBasedPartialRefund": "true",
+        }
+        if page is not None:
+            query["token"] = page
+        return read(WireVoidedPage, await self._get(f"{self._app}/purchases/voidedpurchases?{urlencode(query)}", None))
 
     async def migrate_prices(
         self, product_id: str, base_plan_id: str, migrations: Sequence[Mapping[str, str]], regions_version: str

@@ -4,12 +4,27 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from dunning.domain.plans import ItemStanding, PlanCycleStatus, PlanPhase, PlanStatus, TryKind
+from dunning.domain.books import BookRow, RowKind
+from dunning.domain.plans import (
+    ItemStanding,
+    PlanCycleStatus,
+    PlanPhase,
+    PlanStatus,
+    PriceStanding,
+    RefundStanding,
+    TryKind,
+)
 from dunning.domain.play_actions import CanceledBy, PlayState, ReadPurchase, access_until, has_access
 from dunning.providers.base import Payment, PaymentStatus, Refund, RefundStatus
 from dunning.providers.following import Plan, PlanCycle, PlanTry
 from dunning.providers.google_play_books import rows_of
-from dunning.providers.google_play_wire import WireOrder, WirePurchase, purchase_of
+from dunning.providers.google_play_wire import (
+    ItemPriceChange,
+    WireOrder,
+    WirePurchase,
+    price_changes_of,
+    purchase_of,
+)
 
 LOOK_AGAIN = timedelta(hours=1)
 """A purchase that is active and past its expiry is being renewed; Play says so only a little later."""
@@ -58,14 +73,9 @@ def plan_of(token: str, wire: WirePurchase, orders: tuple[WireOrder, ...], at: d
         next_due=next_due,
         # Active and past its expiry: Play renews it just now, and says that there is access.
         access_until=at + LOOK_AGAIN if is_late else until,
-        items=tuple(
-            ItemStanding(
-                product_id=item.product_id,
-                until=item.until if has_access(purchase, item, at) else None,
-                is_renewing=item.is_renewing,
-            )
-            for item in purchase.items
-        ),
+        items=_items(wire, purchase, at),
+        region=wire.region_code,
+        refunds=refunds_of(orders),
         because=_because(wire, purchase),
         rows=tuple(row for order in orders for row in rows_of(order)),
     )
@@ -74,6 +84,59 @@ def plan_of(token: str, wire: WirePurchase, orders: tuple[WireOrder, ...], at: d
 def gone(token: str, because: str) -> Plan:
     """A token that Google does not know (any more)."""
     return Plan(plan_id=token, status=PlanStatus.ENDED, phase=PlanPhase.OVER, because=because)
+
+
+def refunds_of(orders: tuple[WireOrder, ...]) -> tuple[RefundStanding, ...]:
+    """What was given back of these orders so far; nothing for those of which nothing was."""
+    found = (_refunded(order, rows_of(order)) for order in orders)
+    return tuple(one for one in found if one is not None)
+
+
+def _refunded(order: WireOrder, rows: tuple[BookRow, ...]) -> RefundStanding | None:
+    given = [row for row in rows if row.kind is RowKind.REFUND]
+    if not given:
+        return None
+    parts: dict[str, int] = {}
+    for row in given:
+        parts[row.product_id] = parts.get(row.product_id, 0) + row.amount
+    return RefundStanding(
+        order_id=order.order_id,
+        amount=sum(parts.values()),
+        currency=given[0].currency,
+        at=max(row.at for row in given),
+        parts=parts,
+    )
+
+
+def _items(wire: WirePurchase, purchase: ReadPurchase, at: datetime) -> tuple[ItemStanding, ...]:
+    changes = {one.product_id: one for one in price_changes_of(wire)}
+    found = []
+    for line, item in zip(wire.line_items, purchase.items, strict=True):
+        change, price = changes.get(item.product_id), line.recurring_price
+        found.append(
+            ItemStanding(
+                product_id=item.product_id,
+                until=item.until if has_access(purchase, item, at) else None,
+                is_renewing=item.is_renewing,
+                is_prepaid=item.is_prepaid,
+                base_plan_id=line.offer_details.base_plan_id if line.offer_details else None,
+                amount=price.minor() if price is not None else None,
+                currency=price.currency_code if price is not None else None,
+                order_id=item.order_id,
+                price_change=_price_change(change) if change is not None else None,
+            )
+        )
+    return tuple(found)
+
+
+def _price_change(read: ItemPriceChange) -> PriceStanding:
+    at = read.charge_at
+    return PriceStanding(
+        mode=read.mode,
+        state=read.state,
+        new_amount=read.new_amount,
+        charge_at=at.astimezone(UTC) if at is not None else None,
+    )
 
 
 def refund_of(order: WireOrder) -> Refund:

@@ -83,6 +83,11 @@ class WireLineItem(Wire):
     deferred_item_removal: dict[str, Any] | None = None
     deferred_item_replacement: dict[str, Any] | None = None
 
+    @property
+    def recurring_price(self) -> WireMoney | None:
+        """What a whole period costs; None for a plan that does not renew by itself."""
+        return self.auto_renewing_plan.recurring_price if self.auto_renewing_plan else None
+
 
 class WireDeclined(Wire):
     """`RenewalDeclinedContext`."""

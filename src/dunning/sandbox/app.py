@@ -18,6 +18,7 @@ from dunning.sandbox import (
     omise,
     play,
     play_control,
+    play_prices,
     whatsapp,
     xendit,
 )
@@ -36,7 +37,7 @@ def create_app(sandbox: Sandbox) -> ASGIApp:
     async def health() -> dict[str, str]:
         return {"status": "ok"}
 
-    own = (control, control_clock, control_plans, control_world, play_control)
+    own = (control, control_clock, control_plans, control_world, play_control, play_prices)
     parts = (*own, dodo_creation, dodo, dodo_payments, dodo_refunds, hosted, whatsapp)
     for part in parts:
         app.include_router(part.router)

@@ -21,6 +21,7 @@ from dunning.sandbox.here import Here
 from dunning.sandbox.play_book import Line, Order, Purchase
 from dunning.sandbox.play_desk import Kind
 from dunning.sandbox.play_errors import PlayError, fault_of, install_error_handlers
+from dunning.sandbox.play_prices import migrate as migrate_cohort
 from dunning.sandbox.play_views import order_view, purchase_view, voided_view, wire_instant
 from dunning.sandbox.state import Sandbox
 
@@ -220,9 +221,10 @@ async def refund(sandbox: Here, request: Request, order_id: str, revoke: bool = 
         raise PlayError(400, "orderTooOld", "Orders older than three years cannot be refunded.")
     is_latest = purchase is not None and order_id in sandbox.play.book.latest_orders(purchase)
     sandbox.play.desk.give_back(found, now)
+    sandbox.play.tell_voided(found, 2 if purchase is None else 1)
     if purchase is None:
-        sandbox.play.tell_voided(found, 2)
-    elif revoke and is_latest and purchase.state is not PlayState.EXPIRED:
+        return Response(status_code=204)
+    if revoke and is_latest and purchase.state is not PlayState.EXPIRED:
         sandbox.play.desk.end_now(purchase, refunds=False)
     return Response(status_code=204)
 
@@ -230,16 +232,24 @@ async def refund(sandbox: Here, request: Request, order_id: str, revoke: bool = 
 @router.get("/purchases/voidedpurchases")
 async def voided(
     sandbox: Here,
-    package: str,
     start_time: Annotated[int | None, Query(alias="startTime")] = None,
     kind: Annotated[int, Query(alias="type")] = 0,
+    most: Annotated[int, Query(alias="maxResults")] = 1000,
+    page: Annotated[str, Query(alias="token")] = "0",
 ) -> dict[str, Any]:
-    """`voidedpurchases.list`; `type=1` includes subscriptions."""
+    """`voidedpurchases.list`, a page at a time; `type=1` includes subscriptions."""
     since = datetime.fromtimestamp((start_time or 0) / 1000, UTC)
     found: list[Order] = [one for one in sandbox.play.book.orders.values() if one.voided_at and one.voided_at >= since]
     if kind == 0:
         found = [one for one in found if one.token in sandbox.play.book.one_time]
-    return {"voidedPurchases": [voided_view(one) for one in found if one.state == "REFUNDED"]}
+    if not page.isdigit():
+        raise PlayError(400, "invalid", "The page token is not valid.")
+    start, size = int(page), min(most, sandbox.play.voided_page)
+    whole = [one for one in found if one.state == "REFUNDED"]
+    rows: dict[str, Any] = {"voidedPurchases": [voided_view(one) for one in whole[start : start + size]]}
+    if start + size < len(whole):
+        rows["tokenPagination"] = {"nextPageToken": str(start + size)}
+    return rows
 
 
 @router.post("/subscriptions/{product_id}/basePlans/{base_plan_id}:migratePrices")
@@ -250,6 +260,8 @@ async def migrate(
     if not body.get("regionalPriceMigrations") or not body.get("regionsVersion", {}).get("version"):
         raise PlayError(400, "invalid", "regionalPriceMigrations and regionsVersion are required")
     sandbox.play.book.migrations.append({"productId": product_id, "basePlanId": base_plan_id, **body})
+    for row in body["regionalPriceMigrations"]:
+        migrate_cohort(sandbox.play.book, sandbox.play.desk, product_id, base_plan_id, row)
     return {}
 
 

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dunning.domain.play_actions import CanceledBy, PlayState
+from dunning.domain.play_prices import Migration
 from dunning.domain.recovery_period import Decline
 from dunning.sandbox.play_errors import PlayError
 
@@ -116,6 +117,7 @@ class Purchase:
     pause_days: int | None = None
     resume_at: datetime | None = None
     revived_token: str | None = None
+    held: list[Migration] = field(default_factory=list)
     version: int = 1
     orders: int = 0
 
@@ -152,6 +154,7 @@ class PlayBook:
         self.one_time: dict[str, OneTime] = {}
         self.orders: dict[str, Order] = {}
         self.migrations: list[dict[str, Any]] = []
+        self.prices: dict[tuple[str, str], int] = {}
 
     def clear(self) -> None:
         """Forget everything."""

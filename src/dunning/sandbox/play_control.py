@@ -15,6 +15,7 @@ from dunning.sandbox.here import Here
 from dunning.sandbox.play_book import Line, OneTime, Order, OrderLine, PriceChange, Purchase, later
 from dunning.sandbox.play_desk import TAX_PERCENT, Kind, PlayDesk
 from dunning.sandbox.play_errors import PlayError
+from dunning.sandbox.play_prices import register_held
 from dunning.sandbox.play_views import order_view, purchase_view
 
 router = APIRouter(prefix="/_sandbox/play")
@@ -267,6 +268,7 @@ def _confirm(desk: PlayDesk, purchase: Purchase) -> None:
         if line.price_change is not None and line.price_change.state == "OUTSTANDING":
             line.price_change.state = "CONFIRMED"
     desk.changed(purchase, Kind.PRICE_CHANGE_UPDATED)
+    register_held(desk, purchase)
 
 
 def _purchase(purchases: dict[str, Purchase], token: str) -> Purchase:

@@ -13,10 +13,16 @@ from dunning.sandbox.settings import SandboxSettings
 from dunning.sandbox.webhooks import Courier
 
 PROVIDER = "google_play"
+MOST_VOIDED = 1000
 
 
 class PlayWorld:
-    """Everything of Google Play's in one sandbox. `etag_conflicts`: so many deferrals meet a changed purchase."""
+    """Everything of Google Play's in one sandbox.
+
+    Attributes:
+        etag_conflicts: so many deferrals meet a changed purchase.
+        voided_page: voided purchases on one page, at most.
+    """
 
     def __init__(self, courier: Courier, settings: Callable[[], SandboxSettings]) -> None:
         self._courier = courier
@@ -25,11 +31,13 @@ class PlayWorld:
         self.book = PlayBook()
         self.desk = PlayDesk(self.book, self.tell)
         self.etag_conflicts = 0
+        self.voided_page = MOST_VOIDED
 
     def clear(self) -> None:
         """Forget everything but the key."""
         self.book.clear()
         self.etag_conflicts = 0
+        self.voided_page = MOST_VOIDED
 
     def tell(self, purchase: Purchase, kind: int) -> None:
         """A notification about a subscription: it only says that something changed."""

@@ -178,7 +178,7 @@ async def test_football_not_soccer_gives_the_money_back_and_the_shirt_stays(play
     order_id = (await play.post("one-time", body))["orderId"]
     await play.client.refund(order_id, revokes=False)
     assert (await play.client.order(order_id)).state == "REFUNDED"
-    voided = await play.client.voided(START)
+    voided = (await play.client.voided_page(START)).voided_purchases
     assert [(one.order_id, one.voided_source) for one in voided] == [(order_id, 1)]
 
 

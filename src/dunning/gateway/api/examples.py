@@ -69,11 +69,26 @@ COMMANDS: dict[str, dict[str, Any]] = {
     "reinstate": {"command_id": "ops-2"},
     "refund": {"command_id": "refund-815", "order": "pay_4711", "amount": 2_500_000},
     "revoke": {"command_id": "refund-816", "type": "PRORATED"},
+    "change_items": {
+        "command_id": "shop-17",
+        "items": [
+            {"product_id": "pro", "role": "base", "base_plan_id": "monthly"},
+            {"product_id": "seats", "role": "addon", "base_plan_id": "monthly"},
+        ],
+    },
 }
+
+REFUND_ORDER: dict[str, Any] = {"command_id": "refund-817", "revoke": True}
 
 REDELIVERY = {"since": "2026-03-05T00:00:00Z", "undelivered": True}
 
-RESULT = {"command_id": "support-4711", "status": "done", "reason": "", "detail": {}}
+RESULT: dict[str, Any] = {
+    "command_id": "support-4711",
+    "status": "done",
+    "reason": "",
+    "detail": {},
+    "billing_flow": None,
+}
 
 CREATION = {
     "id": "sub-4711",

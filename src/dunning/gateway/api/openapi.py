@@ -15,11 +15,13 @@ from dunning.domain.terms import Subscription
 from dunning.gateway.api import examples
 from dunning.gateway.api.customers import OptOutsBody
 from dunning.gateway.api.events import RedeliveryBody
+from dunning.gateway.api.orders import RefundOrderBody
 from dunning.gateway.api.previews import PreviewOptions
 from dunning.gateway.api.problems import KINDS, MEDIA_TYPE, Problem
 from dunning.gateway.api.steering import COMMANDS, body_model, needs_body
 
 _REF = "#/components/schemas/"
+REFUND_ORDER = "/v1/orders/{order_id}/refund"
 
 NewSubscription: type[Subscription] = create_model(
     "NewSubscription",
@@ -67,6 +69,7 @@ TAGS = {
     "Customers": "What a customer wants to get, and where nothing arrives.",
     "Events": "What your endpoint receives, what it missed, and a trial.",
     "Commands": "Steer a subscription. Each is done once for its `command_id`.",
+    "Orders": "What was bought once, where the provider sells it.",
     "Preview": "See the future without starting anything.",
     "Health": "For load balancers; without a key.",
 }
@@ -78,6 +81,8 @@ def _tag(path: str) -> str:
         return "Health"
     if path.startswith("/v1/customers/"):
         return "Customers"
+    if path.startswith("/v1/orders/"):
+        return "Orders"
     if last in COMMANDS or "/commands/" in path:
         return "Commands"
     if path.startswith("/v1/event"):
@@ -97,6 +102,7 @@ def _add_bodies(described: dict[str, Any]) -> None:
         "preview": PreviewBody,
         "opt-outs": OptOutsBody,
         "redeliver": RedeliveryBody,
+        "refund order": RefundOrderBody,
         **{name: body_model(name) for name in COMMANDS},
     }
     _, whole = models_json_schema([(model, "validation") for model in models.values()], ref_template=_REF + "{model}")
@@ -113,6 +119,8 @@ def _add_bodies(described: dict[str, Any]) -> None:
     opt_outs = paths["/v1/customers/{customer_id}/opt-outs"]["put"]
     _body(opt_outs, OptOutsBody.__name__, {"no receipts by e-mail": examples.OPT_OUTS})
     _body(paths["/v1/events/redeliver"]["post"], RedeliveryBody.__name__, {"given up": examples.REDELIVERY})
+    refund = paths[REFUND_ORDER]["post"]
+    _body(refund, RefundOrderBody.__name__, {"give it back": examples.REFUND_ORDER}, is_required=False)
     for name in COMMANDS:
         operation = paths[f"/v1/subscriptions/{{subscription_id}}/{name}"]["post"]
         _body(operation, models[name].__name__, {name: examples.COMMANDS[name]}, is_required=needs_body(name))
@@ -183,6 +191,8 @@ def _kinds_of(path: str, operation: dict[str, Any]) -> list[str]:
     last = path.rpartition("/")[2]
     if last in COMMANDS:
         kinds += ["refused", "conflict", "no-answer"]
+    elif path == REFUND_ORDER:
+        kinds.append("refused")
     elif path == "/v1/events/test":
         kinds.append("conflict")
     elif "requestBody" in operation and last == "subscriptions":
@@ -205,13 +215,18 @@ def _add_answers(described: dict[str, Any]) -> None:
     _example(paths["/v1/previews"]["post"]["responses"]["200"], examples.shown_preview())
     for name in COMMANDS:
         responses = paths[f"/v1/subscriptions/{{subscription_id}}/{name}"]["post"]["responses"]
-        responses["200"]["description"] = "Done"
-        responses["202"] = {
-            **responses["200"],
-            "description": "Accepted: it waits for a charge on its way. Read its final result under `/commands/{id}`",
-            "content": {"application/json": {"schema": {"$ref": _REF + "ResultView"}}},
-        }
-        _example(responses["200"], {**examples.RESULT, "command_id": examples.COMMANDS[name]["command_id"]})
+        words = "Accepted: it waits for a charge on its way. Read its final result under `/commands/{id}`"
+        _add_accepted(responses, words, examples.COMMANDS[name]["command_id"])
+    words = "Accepted: the provider does not answer yet. Send it again with the same `command_id`"
+    _add_accepted(paths[REFUND_ORDER]["post"]["responses"], words, examples.REFUND_ORDER["command_id"])
+
+
+def _add_accepted(responses: dict[str, Any], words: str, command_id: str) -> None:
+    """A command's answers: done, and accepted."""
+    responses["200"]["description"] = "Done"
+    content = {"application/json": {"schema": {"$ref": _REF + "ResultView"}}}
+    responses["202"] = {**responses["200"], "description": words, "content": content}
+    _example(responses["200"], {**examples.RESULT, "command_id": command_id})
 
 
 def _example(response: dict[str, Any], value: Any) -> None:

@@ -10,6 +10,7 @@ from dunning.domain.attempts import OutcomeKind, Trigger
 from dunning.domain.decide import Do
 from dunning.domain.declines import DeclineClass
 from dunning.domain.fields import Instant
+from dunning.domain.play_items import BillingFlow
 from dunning.domain.tables import CycleStatus, SubscriptionStatus
 from dunning.domain.terms import Channel, Collection, Occasion, Provider, Role
 
@@ -351,6 +352,9 @@ class ResultView(View):
     status: Literal["done", "refused", "accepted"]
     reason: str
     detail: dict[str, str]
+    billing_flow: BillingFlow | None = Field(
+        default=None, description="what your app passes on, where only the customer can do it; else null"
+    )
 
 
 class SubscriptionPage(View):
