@@ -258,7 +258,7 @@ def must_be_told(life: Foretold) -> list[tuple[str, Occasion]]:
 
 REASONS = (
     "paid in the meantime", "replaced:", "a later notice tells the same", "what it announces is not to come any more",
-    "the customer gets at most", "nothing was told",
+    "the customer gets at most", "nothing was told", "canceled by the",
 )  # fmt: skip
 
 
