@@ -23,6 +23,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from dunning.domain.first_price import FirstPrice
 from dunning.providers.base import ProviderUnavailable, RefundRequest
 from dunning.providers.dodo import DodoProvider
 from dunning.providers.omise import OmiseProvider
@@ -34,6 +35,9 @@ from tests.providers.ordering import asking, mandate_request, order
 
 omise = pytest.importorskip("omise", reason="the provider's SDK is not installed")
 pytestmark = pytest.mark.server
+FIRST = FirstPrice(
+    key="at_1", amount=100_000, currency="IDR", description="Pro plan", planned_at=datetime(2026, 3, 5, tzinfo=UTC)
+)
 NOW = datetime(2026, 3, 5, 13, 10, tzinfo=UTC)
 HEADERS = ("authorization", "content-type", "omise-version")
 
@@ -107,6 +111,8 @@ async def ask_as_dodos_adapter(url: str) -> None:
     options = {"country": "ID", "product_id": "pdt_1", "use_subscriptions_endpoint": True}
     older = subscription(id="ours-1", payment_methods=[], provider_options=options)
     await provider.create_mandate(mandate_request(older))
+    for request in (mandate_request(), mandate_request(older)):
+        await provider.create_mandate(request.but(first=FIRST))
     await provider.read_mandate("sub_1")
     await provider.read_mandate("cks_1")
     await provider.charge(order("sub_1"))

@@ -17,6 +17,7 @@ from pydantic import Field
 
 from dunning.domain.base import Value
 from dunning.domain.declines import DeclineTable
+from dunning.domain.first_price import FirstPrice
 from dunning.domain.terms import Contacts, Terms
 from dunning.errors import ProviderError
 
@@ -169,13 +170,18 @@ class LookUp(Value):
 
 
 class MandateRequest(Value):
-    """Ask for an authorisation to charge without the customer present. It charges nothing itself. SPEC 13."""
+    """Ask for an authorisation to charge without the customer present.
+
+    It charges nothing itself, unless a `first` price is asked on its page: then the row of that attempt is in the
+    ledger already, and the payment has to carry its key. SPEC 12, 13.
+    """
 
     subscription: str
     account: str
     terms: Terms
     contacts: Contacts
     business_at: datetime
+    first: FirstPrice | None = None
 
 
 class MandateStatus(StrEnum):
