@@ -102,6 +102,8 @@ DODO = {
     "/payments?": {"items": []},
     "/refunds": REFUND,
     "/customers/": {"link": "https://example.com/portal"},
+    "/webhooks": {"data": [{"id": "ep_1", "url": "https://example.com/hook"}], "done": True},
+    "/webhooks/ep_1/secret": {"secret": "whsec_AAAA"},
 }  # fmt: skip
 
 
@@ -123,6 +125,7 @@ async def ask_as_dodos_adapter(url: str) -> None:
     await provider.refund(RefundRequest(payment_id="pay_1", key="rf_1", amount=4_000, currency="IDR"))
     await provider.find_refund("pay_1", "rf_1")
     await provider.portal_link("sub_1", return_url="https://example.com/back")
+    assert [one.url for one in await provider.endpoints()] == ["https://example.com/hook"]
     await provider.end_mandate("sub_1", reason="canceled")
     await provider.aclose()
 
@@ -144,6 +147,8 @@ async def ask_as_dodos_sdk(url: str, ours: list[Asked]) -> None:
         ("GET", "payments", "*"): lambda named, own: sdk.payments.retrieve(own),
         ("POST", "refunds"): lambda named: sdk.refunds.create(**named),
         ("GET", "refunds", "*"): lambda named, own: sdk.refunds.retrieve(own),
+        ("GET", "webhooks"): lambda named: sdk.webhooks.list(**named),
+        ("GET", "webhooks", "*", "secret"): lambda named, own: sdk.webhooks.retrieve_secret(own),
         ("POST", "customers", "*", "customer-portal", "session"): lambda named, own: (
             sdk.customers.customer_portal.create(own, **named)
         ),

@@ -36,6 +36,11 @@ class Reception:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
+    @property
+    def ledger(self) -> Ledger:
+        """Where messages go."""
+        return self._ledger
+
     async def take(self, account: str, message: ProviderMessage, declines: DeclineTable, now: datetime) -> Received:
         """Settle and store one message, in one transaction; returns when it is committed.
 

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from dunning.ledger.answers import Answers
 from dunning.ledger.attempts import Attempts, ClaimLost, Resending
 from dunning.ledger.books import Books
+from dunning.ledger.diagnoses import Diagnoses
 from dunning.ledger.first_prices import FirstPrices
 from dunning.ledger.keys import ApiKeys
 from dunning.ledger.limits import Limits
@@ -42,6 +43,7 @@ class Ledger(
     Answers,
     Pages,
     Books,
+    Diagnoses,
 ):
     """Everything that is written down. Each method is one transaction."""
 

@@ -38,6 +38,7 @@ from dunning.providers.base import (
 )
 from dunning.providers.dodo_client import part, read, required, unpaid
 from dunning.providers.dodo_declines import DODO_DECLINES
+from dunning.providers.dodo_endpoints import endpoints_of
 from dunning.providers.dodo_refunds import Refunds
 from dunning.providers.dodo_requests import charge_body, checkout_body, options_of, subscription_body
 from dunning.providers.dodo_wire import (
@@ -48,6 +49,7 @@ from dunning.providers.dodo_wire import (
     message_of,
     payment_of,
 )
+from dunning.providers.endpoints import Endpoint
 from dunning.providers.http import HttpCaller, Reply
 
 TEST_URL = "https://test.dodopayments.com"
@@ -257,6 +259,15 @@ class DodoProvider:
             ProviderRefused: there is no such payment.
         """
         return await self._refunds.find(payment_id, key)
+
+    async def endpoints(self) -> tuple[Endpoint, ...]:
+        """Where Dodo sends this account's messages, for `dunning doctor`.
+
+        Raises:
+            ProviderUnavailable: Dodo could not be asked.
+            ProviderRefused: the key may not read endpoints.
+        """
+        return await endpoints_of(self._http)
 
     def read_webhook(
         self, headers: Mapping[str, str], body: bytes, *, secrets: list[str], now: datetime
