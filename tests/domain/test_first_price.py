@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from dunning.domain import facts
 from dunning.domain.apply import apply
 from dunning.domain.attempts import Outcome, OutcomeKind, attempt_key
 from dunning.domain.beginning import new_state
 from dunning.domain.decide import Do, decide
+from dunning.domain.script import Script
 from dunning.domain.state import State
 from dunning.domain.tables import SubscriptionStatus
+from dunning.domain.terms import Subscription
+from dunning.previewing import foretell
 from tests.builders import subscription
 
 T0 = datetime(2026, 3, 5, 13, 10, tzinfo=UTC)
@@ -18,13 +23,17 @@ LINK = {"country": "ID", "product_id": "pdt_1"}
 HOUR = timedelta(hours=1)
 
 
-def begun(*, mandate_only: bool = False) -> State:
-    given = subscription(
+def on_page(*, mandate_only: bool = False) -> Subscription:
+    return subscription(
         provider_options={**LINK, "mandate_only": mandate_only},
         payment_methods=[],
         immediate_action="FULL_AMOUNT",
         schedule={"anchor_at": T0.isoformat(), "interval": "MONTH", "interval_count": 1},
     )
+
+
+def begun(*, mandate_only: bool = False) -> State:
+    given = on_page(mandate_only=mandate_only)
     return new_state(account="demo", subscription="sub-1", generation=1, terms=given.terms(), created_at=T0).state
 
 
@@ -106,3 +115,22 @@ def test_a_payment_on_a_page_whose_attempt_was_closed_is_for_a_person():
     state = apply(with_page(), facts.PagePaid(key="at_of_an_earlier_start"), T0).state
     assert "whose attempt was closed" in state.attention[-1].what
     assert state.page.paid_at is None
+
+
+@pytest.mark.parametrize(
+    ("story", "outcomes", "status"),
+    [
+        ({}, ("SUCCEEDED",), SubscriptionStatus.ACTIVE),
+        ({}, ("PENDING/2h/SUCCEEDED",), SubscriptionStatus.ACTIVE),
+        ({}, ("INSUFFICIENT_FUNDS", "SUCCEEDED"), SubscriptionStatus.FAILED),
+        ({"mandate": "fail"}, (), SubscriptionStatus.FAILED),
+        ({"mandate": "never"}, (), SubscriptionStatus.FAILED),
+    ],
+)
+def test_a_preview_foretells_it_as_attempt_1_and_ends(story, outcomes, status):
+    given = on_page()
+    told = foretell(given, Script.model_validate({"outcomes": outcomes, **story}), created_at=T0, cycles=1)
+    assert told.state.status is status
+    assert told.warnings == ()
+    paid = [(a.number, a.trigger.value, a.planned_at) for o in told.obligations for a in o.attempts]
+    assert paid == ([] if story else [(1, "due", T0 + timedelta(minutes=1))])

@@ -135,4 +135,5 @@ async def test_canceled_in_the_moment_of_paying_a_person_is_told_of_the_money(wo
     state = await life.state()
     assert state.status is SubscriptionStatus.FAILED
     assert any("first price was paid" in one.what for one in state.attention)
-    assert (await row(life)).outcome.kind is OutcomeKind.SUCCEEDED
+    paid_row = await row(life)
+    assert paid_row.outcome.kind is OutcomeKind.SUCCEEDED
