@@ -11,6 +11,7 @@ from dunning.domain.attempts import OutcomeKind
 from dunning.domain.page import ON_PAGE
 from dunning.domain.state import State
 from dunning.domain.tables import CycleStatus, SubscriptionStatus
+from dunning.ledger.models import RefundInput
 from tests.workflows.world import ACCOUNT, Life, World
 
 pytestmark = pytest.mark.server
@@ -137,3 +138,12 @@ async def test_canceled_in_the_moment_of_paying_a_person_is_told_of_the_money(wo
     assert any("first price was paid" in one.what for one in state.attention)
     paid_row = await row(life)
     assert paid_row.outcome.kind is OutcomeKind.SUCCEEDED
+
+    # A refund finds the order, though the state never had a cycle of it.
+    asked = RefundInput(
+        account=ACCOUNT, subscription=life.name, generation=1, customer=paid_row.customer_id, key="rf_1",
+        command_id="back-1", order="1", currency="IDR", business_at=state.latest,
+    )  # fmt: skip
+    refund = (await world.ledger.admit_refund(asked, owner="test")).row
+    assert refund is not None
+    assert (refund.payment_id, refund.amount) == (paid_row.provider_payment_id, paid_row.amount)
