@@ -314,7 +314,9 @@ class SubscriptionWorkflow(PlanSteps, RefundSteps):
         try:
             result = await self._activity(CREATE_MANDATE, request, MandateResult, options.MANDATE, label)
         except ActivityError as failure:
-            again = facts.MandateNotCreated(because=str(failure), retry_at=self._now() + options.MANDATE_AGAIN)
+            again = facts.MandateNotCreated(
+                because=str(failure.cause or failure), retry_at=self._now() + options.MANDATE_AGAIN
+            )
             result = MandateResult(fact=again)
         self._apply(result.fact)
 

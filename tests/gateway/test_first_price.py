@@ -31,6 +31,14 @@ async def open_page(house: House, amount: int = 100_000) -> None:
     await house.ledger.open_first_price(first, **where, business_at=AT)
 
 
+def asking(method: str) -> ChargeInput:
+    attempt = Attempt(number=1, trigger=Trigger.DUE, method=method, planned_at=AT, because="it is due", key=KEY)
+    return ChargeInput(
+        account="demo", subscription="sub-1", generation=1, customer="cust-1", obligation="1", attempt=attempt,
+        amount=100_000, currency="IDR", description="Pro plan", reference="cks_1", business_at=AT + timedelta(days=9),
+    )  # fmt: skip
+
+
 async def row(house: House) -> Any:
     (only,) = await house.ledger.attempts_of("demo", "sub-1")
     return only
@@ -52,8 +60,13 @@ async def test_the_pages_payment_settles_the_attempt_once_and_its_run_is_told_wh
     assert (first.attempt_key, first.is_page, again.is_page) == (KEY, True, False)
 
 
-async def test_a_decline_on_the_page_decides_nothing_for_the_customer_may_try_again_there(house: House) -> None:
+@pytest.mark.parametrize("method", [None, "pm_9"], ids=["before the mandate stands", "after it stands"])
+async def test_a_decline_on_the_page_decides_nothing_for_the_customer_may_try_again_there(
+    house: House, method: str | None
+) -> None:
     await open_page(house)
+    if method is not None:
+        await house.ledger.take_first_price(asking(method))
     await house.deliver(on_page("failed", error_code="STOLEN_CARD"), "msg_1")
     assert (await row(house)).settled_at is None
     await house.deliver(on_page(payment_id="pay_2"), "msg_2")
@@ -85,12 +98,7 @@ async def test_the_row_is_written_once_stands_as_sent_and_is_never_claimed(house
         await open_page(house, amount=1)
     written = await row(house)
     assert (written.status, written.method, written.sent_at is not None) == ("unknown", ON_PAGE, True)
-    attempt = Attempt(number=1, trigger=Trigger.DUE, method=ON_PAGE, planned_at=AT, because="it is due", key=KEY)
-    asked = ChargeInput(
-        account="demo", subscription="sub-1", generation=1, customer="cust-1", obligation="1", attempt=attempt,
-        amount=100_000, currency="IDR", description="Pro plan", reference="cks_1", business_at=AT + timedelta(days=9),
-    )  # fmt: skip
-    admission = await house.ledger.admit(asked, owner="test", limits=Limits())
+    admission = await house.ledger.admit(asking(ON_PAGE), owner="test", limits=Limits())
     assert admission.claim is None
     assert admission.outcome is not None
     assert admission.outcome.kind is OutcomeKind.UNKNOWN

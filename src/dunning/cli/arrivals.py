@@ -95,7 +95,7 @@ async def messages_of(name: str, account: AccountSettings, ledger: Ledger, gatew
     for fault in (*await ledger.merchant_faults(name), *await ledger.refused_mandates(name)):
         detail = f"refused by the provider {fault.count} times in a week: {fault.code}: {fault.message or 'no words'}"
         advice = "put it right there or in the subscription's file, then `dunning mark-fixed ID`"
-        yield Finding(what=what, verdict="fault", detail=detail, advice=advice)
+        yield Finding(what=what, verdict="warning", detail=detail, advice=advice)
 
 
 def received(what: str, last_at: datetime | None, sent_at: datetime | None, now: datetime, path: str) -> Finding:

@@ -134,10 +134,10 @@ class Reception:
     ) -> Outcome | None:
         """What the attempt came to, settled; None while the provider has not decided.
 
-        A decline on the mandate's page decides nothing: the customer may try again there, until the mandate stands or
-        has failed.
+        A decline on the mandate's page decides nothing, for the customer may try again there: only a look-up, which sees
+        every payment of the page, does.
         """
-        is_declined_on_page = attempt.method == ON_PAGE and payment.status is PaymentStatus.FAILED
+        is_declined_on_page = payment.is_first_price and payment.status is PaymentStatus.FAILED
         if payment.status is PaymentStatus.PENDING or is_declined_on_page:
             return None
         if (payment.amount, payment.currency) != (attempt.amount, attempt.currency):

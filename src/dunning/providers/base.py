@@ -76,6 +76,7 @@ class Payment(Value):
         code_field, code: the raw decline code and the field that it came in.
         amount: minor units.
         created_at: the provider's clock, UTC.
+        is_first_price: made on a mandate's page, where the customer may try again after a decline.
     """
 
     payment_id: str
@@ -90,6 +91,7 @@ class Payment(Value):
     created_at: datetime
     method_token: str | None = None
     is_method_update: bool = False
+    is_first_price: bool = False
     provider_reference: str | None = None
 
 

@@ -201,6 +201,7 @@ def payment_of(wire: WirePayment, *, otherwise: datetime) -> Payment:
         created_at=aware(wire.created_at, otherwise),
         method_token=wire.payment_method_id,
         is_method_update=wire.is_update_payment_method,
+        is_first_price=wire.charge_type == "new" and wire.key is not None,
         provider_reference=wire.subscription_id,
     )
 
