@@ -134,8 +134,8 @@ class Reception:
     ) -> Outcome | None:
         """What the attempt came to, settled; None while the provider has not decided.
 
-        A decline on the mandate's page decides nothing, for the customer may try again there: only a look-up, which sees
-        every payment of the page, does.
+        A decline on the mandate's page decides nothing, for the customer may try again there: only a look-up does,
+        which sees every payment of the page.
         """
         is_declined_on_page = payment.is_first_price and payment.status is PaymentStatus.FAILED
         if payment.status is PaymentStatus.PENDING or is_declined_on_page:
