@@ -22,7 +22,7 @@ from dunning.providers.outcomes import declined
 from dunning.sandbox import SandboxServer
 from dunning.settings import AccountSettings
 from tests.gateway.house import AT, SECRET, House, open_house, payment
-from tests.providers.contract import mandate_request, order
+from tests.providers.ordering import mandate_request, order
 
 NOW = datetime(2026, 3, 5, 13, 10, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

@@ -12,7 +12,7 @@ from dunning.providers.dodo_requests import charge_body, checkout_body, subscrip
 from dunning.providers.dodo_wire import WirePayment
 from tests.builders import subscription
 from tests.providers.conftest import DodoRig
-from tests.providers.contract import AT, asking, mandate_request, order
+from tests.providers.ordering import AT, asking, mandate_request, order
 
 FIRST = FirstPrice(key="at_1", amount=100_000, currency="IDR", description="Pro plan", planned_at=AT)
 PRICE = {"product_price": 100_000, "product_currency": "IDR", "product_description": "Pro plan"}
