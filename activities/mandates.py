@@ -39,7 +39,16 @@ class MandateActivities:
 
     @activity.defn(name=CREATE_MANDATE)
     async def create_mandate(self, request: MandateInput) -> MandateResult:
-        """Create the authorisation and the link that completes it."""
+        """Create the authorisation and the link that completes it; a first price has its row before the link exists."""
+        if request.first is not None:
+            await self._ledger.open_first_price(
+                request.first,
+                account=request.account,
+                subscription=request.subscription,
+                generation=request.generation,
+                customer=request.terms.customer.id,
+                business_at=request.business_at,
+            )
         contacts = await self._ledger.contacts(request.account, request.terms.customer.id)
         asked = MandateRequest(
             subscription=request.subscription,
@@ -47,6 +56,7 @@ class MandateActivities:
             terms=request.terms,
             contacts=contacts,
             business_at=request.business_at,
+            first=request.first,
         )
         try:
             mandate = await self._providers[request.account].create_mandate(asked)

@@ -23,6 +23,7 @@ from dunning.domain.facts import (
     PlanNotRead,
     PlanRead,
 )
+from dunning.domain.first_price import FirstPrice
 from dunning.domain.plans import PlanChange
 from dunning.domain.terms import Terms
 
@@ -70,7 +71,7 @@ class BeginCommandInput(Value):
 
 
 class MandateInput(Value):
-    """Create an authorisation and its link. `tries` is how often it failed before."""
+    """Create an authorisation and its link. `tries` is how often it failed before; `first`: the price on its page."""
 
     account: str
     subscription: str
@@ -78,6 +79,7 @@ class MandateInput(Value):
     terms: Terms
     tries: int = 0
     business_at: datetime
+    first: FirstPrice | None = None
 
 
 class MandateResult(Value):

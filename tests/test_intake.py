@@ -12,6 +12,10 @@ from dunning.intake import NOT_SHOWN, check_subscription, creation_warnings, par
 from tests.builders import subscription, subscription_data
 from tests.intaking import ITEM, LINK, customer, fields, options, refused, schedule
 
+AT_ONCE = {"immediate_action": "FULL_AMOUNT"}
+PRICED = {**LINK, "mandate_only": False}
+ON_PAGE = {"provider_options": PRICED, "payment_methods": [], **AT_ONCE}
+
 ONE_RULE = [
     # the field that is named, and the change that breaks one rule
     ("id", {"id": "joe@example.com"}),
@@ -35,16 +39,12 @@ ONE_RULE = [
     ("provider_options.colour", {"provider_options": options(colour="red")}),
     ("provider_options.provider", {"provider_options": {"provider": "xendit"}}),
     ("provider_options.subscription_id", {"provider_options": LINK}),
-    ("provider_options.mandate_only", {"provider_options": options(mandate_only=False)}),
+    ("provider_options.mandate_only", {"provider_options": options(mandate_only=False), **AT_ONCE}),
     ("provider_options.first_price", {"provider_options": options(first_price=5000)}),
-    (
-        "provider_options.mandate_only",
-        {
-            "provider_options": {**LINK, "mandate_only": False},
-            "payment_methods": [],
-            "immediate_action": "FULL_AMOUNT",
-        },
-    ),
+    ("provider_options.first_price", {**ON_PAGE, "provider_options": {**LINK, "first_price": 100_000}}),
+    ("provider_options.first_price", {**ON_PAGE, "provider_options": {**PRICED, "first_price": 99_999}}),
+    ("provider_options.mandate_only", {**ON_PAGE, "immediate_action": "NONE"}),
+    ("provider_options.mandate_only", {**ON_PAGE, "schedule": schedule(trial_ends_at="2026-04-05T20:10:00+07:00")}),
     ("payment_methods", {"payment_methods": []}),
     ("payment_methods.1.token", {"payment_methods": [{"token": "pm_1"}, {"token": "pm_1"}]}),
     ("payment_methods.0.token", {"payment_methods": [{"token": "4242424242424242"}]}),
@@ -141,7 +141,9 @@ GOOD = [
         "customer": {"id": "c"},
         "notifications": {},
     },
-    {"provider_options": {**LINK, "mandate_only": True}, "payment_methods": [], "immediate_action": "FULL_AMOUNT"},
+    {"provider_options": {**LINK, "mandate_only": True}, "payment_methods": [], **AT_ONCE},
+    ON_PAGE,
+    {**ON_PAGE, "provider_options": {**PRICED, "first_price": 100_000, "use_subscriptions_endpoint": True}},
     {"items": [ITEM, *({**ITEM, "product_id": f"a{n}", "role": "addon"} for n in range(49))], "currency": "JPY"},
     {"items": [{**ITEM, "unit_amount": 50}], "currency": "USD"},
     {"schedule": schedule(end_at="2026-03-05T13:10:00Z")},

@@ -34,6 +34,9 @@ MANDATE = Options(
     retry_policy=RetryPolicy(initial_interval=timedelta(seconds=1), maximum_attempts=3),
 )
 
+MANDATE_AGAIN = timedelta(minutes=2)
+"""When the activity itself failed, the mandate's link is asked for again after so long (business time)."""
+
 # Asked once: what became of an unanswered request is looked up by the workflow's own timer, not tried again blindly.
 PLAN = Options(
     start_to_close_timeout=timedelta(seconds=90),

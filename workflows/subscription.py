@@ -27,10 +27,11 @@ from activities.names import (
 )
 from dunning import contract
 from dunning.contract import ProviderFact, StateReport, SubscriptionInput
-from dunning.domain import facts
+from dunning.domain import facts, first_price
 from dunning.domain.attempts import Outcome, OutcomeKind
 from dunning.domain.commands import Cancel, Command, CommandResult
 from dunning.domain.decide import TIME_FACTS, Decision, Do, decide
+from dunning.domain.page import FIRST_CYCLE
 from dunning.domain.planning import may_close_absent
 from dunning.domain.showing import summary
 from dunning.domain.state import prune
@@ -176,6 +177,8 @@ class SubscriptionWorkflow(PlanSteps, RefundSteps):
             await self._read_mandate(decision)
         elif decision.do is Do.END_MANDATE:
             await self._end_mandate(decision)
+        elif decision.do is Do.CLOSE_PAGE:
+            await self._close_page(decision)
 
     async def _charge(self, decision: Decision, obligation_id: str) -> None:
         label = summary(self._s, decision)
@@ -201,6 +204,7 @@ class SubscriptionWorkflow(PlanSteps, RefundSteps):
             recurs_every_days=self._s.terms.schedule.shortest_period_days if obligation.is_cycle else None,
             is_method_attached=attempt.method == self._s.attached,
             fees_inclusive=getattr(self._s.terms.provider_options, "adaptive_currency_fees_inclusive", None),
+            is_on_page=self._s.page is not None and self._s.page.key == attempt.key,
             carry=carry,
             known_payments=self._known_payments(),
         )
@@ -304,9 +308,16 @@ class SubscriptionWorkflow(PlanSteps, RefundSteps):
             terms=self._s.terms,
             tries=self._s.mandate_tries,
             business_at=self._now(),
+            first=first_price.asked_of(self._s),
         )
         label = summary(self._s, decision)
-        result = await self._activity(CREATE_MANDATE, request, MandateResult, options.MANDATE, label)
+        try:
+            result = await self._activity(CREATE_MANDATE, request, MandateResult, options.MANDATE, label)
+        except ActivityError as failure:
+            again = facts.MandateNotCreated(
+                because=str(failure.cause or failure), retry_at=self._now() + options.MANDATE_AGAIN
+            )
+            result = MandateResult(fact=again)
         self._apply(result.fact)
 
     async def _read_mandate(self, decision: Decision) -> None:
@@ -333,4 +344,29 @@ class SubscriptionWorkflow(PlanSteps, RefundSteps):
         except ActivityError as failure:
             self._apply(facts.MandateGivenBack(is_done=False, because=str(failure.cause or failure)))
         # In the snapshot too, so that a run that is opened again does not end it once more.
+        self._must_record = True
+
+    async def _close_page(self, decision: Decision) -> None:
+        """It ended without its first price: what the customer did on the page is read, and the attempt settled."""
+        await self._record()
+        request = LookUpInput(
+            account=self._s.account,
+            subscription=self._s.id,
+            generation=self._s.generation,
+            customer=self._s.terms.customer.id,
+            obligation=FIRST_CYCLE,
+            attempt=first_price.attempt_of(self._s),
+            amount=self._s.terms.amount,
+            currency=self._s.terms.currency,
+            reference=self._s.reference or "",
+            business_at=self._now(),
+            may_close_absent=True,
+        )
+        try:
+            label = summary(self._s, decision)
+            outcome = await self._activity(LOOK_UP, request, Outcome, options.LOOK_UP, label)
+        except ActivityError:
+            because = "the provider could not be asked"
+            outcome = Outcome(kind=OutcomeKind.UNKNOWN, at=self._now(), because=because)
+        self._apply(facts.PageClosed(outcome=outcome))
         self._must_record = True

@@ -74,6 +74,8 @@ class Charging:
         Raises:
             Conflict: the same key was used for another amount, currency, method or trigger.
         """
+        if request.is_on_page:
+            return await self._take_from_page(request)
         asked_at = sending.now()
         try:
             admission = await self._ledger.admit(request, owner=owner, limits=self._limits, resending=self._resending())
@@ -87,6 +89,14 @@ class Charging:
             return admission.outcome or _outage(request.business_at, "the ledger gave no answer")
         with sending.sending_until(asked_at + admission.claim.lease_seconds):
             return await self._send(request, admission.claim)
+
+    async def _take_from_page(self, request: ChargeInput) -> Outcome:
+        """What the customer paid on the mandate's page: the row or the provider tells; nothing is sent. SPEC 12."""
+        try:
+            await self._ledger.take_first_price(request)
+            return await self.look_up(_look_up_of(request))
+        except LEDGER_DOWN as failure:
+            return _unknown(request.business_at, f"the ledger cannot be reached: {type(failure).__name__}")
 
     def _resending(self) -> Resending:
         known = self._provider.capabilities
@@ -247,7 +257,7 @@ class Charging:
         found = await self._provider.find_payment(_query_of_row(request, row).but(known_payments=known))
         if found.payment is not None:
             outcome = outcome_of(found.payment, self._provider.declines, request.business_at)
-            return await self._ledger.settle(row.key, outcome)
+            return await self._ledger.settle(row.key, outcome, method=found.payment.method_token)
         if row.status == "pending":
             return Outcome(
                 kind=OutcomeKind.PENDING,
@@ -304,6 +314,22 @@ def _charge_request(request: ChargeInput) -> ChargeRequest:
         recurs_every_days=request.recurs_every_days,
         fees_inclusive=request.fees_inclusive,
         metadata=request.metadata,
+    )
+
+
+def _look_up_of(request: ChargeInput) -> LookUpInput:
+    return LookUpInput(
+        account=request.account,
+        subscription=request.subscription,
+        generation=request.generation,
+        customer=request.customer,
+        obligation=request.obligation,
+        attempt=request.attempt,
+        amount=request.amount,
+        currency=request.currency,
+        reference=request.reference,
+        business_at=request.business_at,
+        known_payments=request.known_payments,
     )
 
 

@@ -171,7 +171,7 @@ class DunningClient:
         )
 
     def merchant(self, account: str, settings: AccountSettings | None = None) -> Merchant:
-        """One merchant account with every verb of the HTTP API; `settings` only for `send_test_event`."""
+        """One merchant account with every verb of the HTTP API; `settings` only for test events and portal links."""
         from dunning.merchant import Merchant
 
         return Merchant(self, account, settings)

@@ -117,6 +117,7 @@ class ProviderFact(Value):
         payment: without `attempt_key`, a payment that we did not send.
         refund_key: our key of the refund it is about; `refund_outcome` then is what that came to.
         refund: without `refund_key`, a refund that was made at the provider.
+        is_page: `attempt_key` is a first price's, whose attempt waits on the mandate's page.
         plan: of a plan that the provider runs, what it says now; None: it is to be read.
         notice: with `kind` `notice`, what became of one.
     """
@@ -133,6 +134,7 @@ class ProviderFact(Value):
     refund: Refund | None = None
     refund_key: str | None = None
     refund_outcome: RefundOutcome | None = None
+    is_page: bool = False
     plan: PlanStanding | None = None
     notice: NoticeHeard | None = None
 

@@ -76,7 +76,8 @@ def _payment(state: State, heard: ProviderFact) -> list[facts.Fact]:
     if heard.attempt_key is not None and heard.outcome is not None:
         match = find_attempt(state, heard.attempt_key)
         if match is None:
-            return []
+            is_paid = heard.is_page and heard.outcome.kind is OutcomeKind.SUCCEEDED
+            return [facts.PagePaid(key=heard.attempt_key)] if is_paid else []
         obligation, attempt = match
         concluded = facts.AttemptConcluded(obligation=obligation.id, number=attempt.number, outcome=heard.outcome)
         return [concluded]

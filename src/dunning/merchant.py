@@ -34,7 +34,9 @@ from dunning.ledger.outbox import UndeliveredEvent
 from dunning.ledger.pages import StoredCommand, StoredEvent, Wanted
 from dunning.ledger.reach import Reach
 from dunning.outgoing import Delivered, endpoint_of, example_envelope, post_event
+from dunning.portal import portal_link
 from dunning.previewing import CYCLES, foretell
+from dunning.providers.registry import provider_for
 from dunning.standing import Standing, standing_in_ledger, standing_of
 
 if TYPE_CHECKING:
@@ -199,6 +201,24 @@ class Merchant:
             raise ConfigurationError(f"account {self.account!r} has no backend_url here: its events go nowhere")
         async with httpx.AsyncClient() as http:
             return await post_event(http, endpoint, example_envelope(self.account, datetime.now(UTC)))
+
+    async def portal_link(self, subscription: str, *, return_url: str | None = None) -> str:
+        """A fresh link to the customer's own page at the provider; the client has to know the account's settings.
+
+        Raises:
+            NotFound: this account has no such subscription.
+            ConfigurationError: the client was made without the account's settings.
+            ProviderRefused: the provider has no such page, or nobody has authorised charging yet.
+            ProviderUnavailable: the provider could not be asked.
+        """
+        stored = await self._stored(subscription)
+        if self._settings is None:
+            raise ConfigurationError("the customer's page needs the account's settings: give them to `merchant(...)`")
+        provider = provider_for(self._settings)
+        try:
+            return await portal_link(provider, stored, return_url=return_url)
+        finally:
+            await provider.aclose()
 
     async def _stored(self, subscription: str) -> Stored:
         return await self._dunning.ledger.read_subscription(self.account, subscription)

@@ -35,6 +35,7 @@ VERBS = {
     "redeliver_events": "redeliver_since",
     "redeliver_event": "redeliver",
     "send_test_event": "send_test_event",
+    "create_portal_link": "portal_link",
     "read_command": "command_result",
     "preview": "preview",
     "read_reach": "reach",

@@ -156,6 +156,14 @@ def test_commands_are_done_or_refused_and_an_id_gives_its_first_result(
     assert read(dunning("show", "steered", "--json"))["status"] in ("canceled", "inactive")
 
 
+def test_the_customers_own_page_is_linked_where_the_provider_has_one(
+    dunning: Run, started: Callable[[str], Path]
+) -> None:
+    started("visitor")
+    assert read(dunning("portal", "visitor", "--json"))["url"].startswith("http")
+    dunning("portal", "nobody", code=3)
+
+
 def test_what_is_not_there_ends_with_3(dunning: Run) -> None:
     for arguments in (("show", "nobody"), ("attempts", "nobody"), ("pause", "nobody"), ("clock", "now", "nobody")):
         dunning(*arguments, code=3)

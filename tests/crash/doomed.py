@@ -1,7 +1,7 @@
-"""A worker process for crash tests: `python tests/crash/doomed.py POINT FILE`.
+"""A worker process for crash tests: `python tests/crash/doomed.py POINT FILE [POINT FILE ...]`.
 
-It is the real worker, wired by `workers.bootstrap`, but at POINT of its first charge it creates FILE and goes no
-further until it is killed or continued. Time-outs and leases are short, so that the test is.
+It is the real worker, wired by `workers.bootstrap`, but who first comes to a POINT creates its FILE and goes no
+further until the process is killed or continued. Time-outs and leases are short, so that the test is.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner
 
 import workers.bootstrap as bootstrap
 from dunning.client import connect
-from dunning.ledger import ClaimLost, Ledger, attempts
+from dunning.ledger import ClaimLost, Ledger, attempts, refunds
 from dunning.providers.dodo import DodoProvider
 from dunning.providers.omise import OmiseProvider
 from dunning.settings import load_settings
@@ -30,20 +30,19 @@ CHARGE_TIMEOUT = timedelta(seconds=8)
 
 
 class Doom:
-    """Halts once, at one point."""
+    """Halts once at each of its points."""
 
-    def __init__(self, point: str, file: Path) -> None:
-        self.point = point
-        self.file = file
-        self.is_over = point == "never"
+    def __init__(self, points: dict[str, Path]) -> None:
+        self.left = {point: file for point, file in points.items() if point != "never"}
+        self.lost = next(iter(points.values())).with_suffix(".lost")
 
     async def halt(self, point: str) -> None:
         """Announce the point and stay there; a process that is continued after SIGSTOP goes on."""
-        if self.is_over or point != self.point:
+        file = self.left.pop(point, None)
+        if file is None:
             return
-        self.is_over = True
-        self.file.write_text(str(os.getpid()))
-        while self.file.exists():  # noqa: ASYNC110 - the sign comes from another process
+        file.write_text(str(os.getpid()))
+        while file.exists():  # noqa: ASYNC110 - the sign comes from another process
             await asyncio.sleep(0.02)
 
     def before(self, point: str, call: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
@@ -55,7 +54,7 @@ class Doom:
                 return await call(*args, **kwargs)
             except (ClaimLost, asyncio.CancelledError):
                 # A worker that wakes too late: the ledger refuses it, or its own time-out reached it first.
-                self.file.with_suffix(".lost").touch()
+                self.lost.touch()
                 raise
 
         return halted
@@ -80,7 +79,16 @@ async def main(doom: Doom) -> None:
     Ledger.mark_sent = doom.before("after the claim", Ledger.mark_sent)  # type: ignore[method-assign]
     DodoProvider.charge = doom.after("after the send", DodoProvider.charge)  # type: ignore[method-assign]
     Ledger.settle = doom.before("before settling", Ledger.settle)  # type: ignore[method-assign]
-    options.PLAN["start_to_close_timeout"] = CHARGE_TIMEOUT
+    for one in (options.LOOK_UP, options.MANDATE, options.PLAN):
+        one["start_to_close_timeout"] = CHARGE_TIMEOUT
+    refunds.LEASE = LEASE
+    Ledger.admit_refund = doom.before("before the refund's claim", Ledger.admit_refund)  # type: ignore[method-assign]
+    DodoProvider.refund = doom.after("after the refund's send", DodoProvider.refund)  # type: ignore[method-assign]
+    Ledger.settle_refund = doom.before("before the refund's settling", Ledger.settle_refund)  # type: ignore[method-assign]
+    Ledger.open_first_price = doom.before("before the page's row", Ledger.open_first_price)  # type: ignore[method-assign]
+    made = doom.after("after the page", DodoProvider.create_mandate)
+    DodoProvider.create_mandate = doom.before("after the page's row", made)  # type: ignore[method-assign]
+    Ledger.take_first_price = doom.before("before the page's payment", Ledger.take_first_price)  # type: ignore[method-assign]
     ended = doom.after("after the plan is ended", OmiseProvider.end_plan)
     OmiseProvider.end_plan = doom.before("before the plan is ended", ended)  # type: ignore[method-assign]
     client = await connect()
@@ -89,4 +97,4 @@ async def main(doom: Doom) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Doom(sys.argv[1], Path(sys.argv[2]))))
+    asyncio.run(main(Doom({point: Path(file) for point, file in zip(sys.argv[1::2], sys.argv[2::2], strict=True)})))

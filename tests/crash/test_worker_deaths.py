@@ -44,9 +44,9 @@ def environment(values: dict[str, str]) -> Iterator[None]:
 
 
 @contextmanager
-def worker(stack: Stack, point: str, file: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """One worker process; ended with the block."""
-    command = [sys.executable, str(ROOT / "tests" / "crash" / "doomed.py"), point, str(file)]
+def worker(stack: Stack, *points: str | Path) -> Iterator[subprocess.Popen[bytes]]:
+    """One worker process; ended with the block. `points`: where it halts, and the file that tells so, in turns."""
+    command = [sys.executable, str(ROOT / "tests" / "crash" / "doomed.py"), *map(str, points)]
     env = {**os.environ, **stack.env, "PYTHONPATH": str(ROOT)}
     log = (stack.directory / f"worker-{uuid.uuid4().hex[:6]}.log").open("wb")
     process = subprocess.Popen(command, env=env, cwd=ROOT, stderr=log, stdout=log)
@@ -71,10 +71,10 @@ class Case:
 
 
 @asynccontextmanager
-async def case(stack: Stack) -> AsyncIterator[Case]:
+async def case(stack: Stack, due_in: timedelta = timedelta(hours=1)) -> AsyncIterator[Case]:
     """A monthly subscription that is due in an hour, started on a test clock."""
     name = f"crash-{uuid.uuid4().hex[:8]}"
-    due = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
+    due = datetime.now(UTC).replace(microsecond=0) + due_in
     given = parse_subscription(
         subscription_data(
             id=name,

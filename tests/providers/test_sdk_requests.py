@@ -23,6 +23,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from dunning.domain.first_price import FirstPrice
 from dunning.providers.base import ProviderUnavailable, RefundRequest
 from dunning.providers.dodo import DodoProvider
 from dunning.providers.omise import OmiseProvider
@@ -34,6 +35,9 @@ from tests.providers.ordering import asking, mandate_request, order
 
 omise = pytest.importorskip("omise", reason="the provider's SDK is not installed")
 pytestmark = pytest.mark.server
+FIRST = FirstPrice(
+    key="at_1", amount=100_000, currency="IDR", description="Pro plan", planned_at=datetime(2026, 3, 5, tzinfo=UTC)
+)
 NOW = datetime(2026, 3, 5, 13, 10, tzinfo=UTC)
 HEADERS = ("authorization", "content-type", "omise-version")
 
@@ -98,6 +102,8 @@ DODO = {
     "/payments?": {"items": []},
     "/refunds": REFUND,
     "/customers/": {"link": "https://example.com/portal"},
+    "/webhooks": {"data": [{"id": "ep_1", "url": "https://example.com/hook"}], "done": True},
+    "/webhooks/ep_1/secret": {"secret": "whsec_AAAA"},
 }  # fmt: skip
 
 
@@ -107,6 +113,8 @@ async def ask_as_dodos_adapter(url: str) -> None:
     options = {"country": "ID", "product_id": "pdt_1", "use_subscriptions_endpoint": True}
     older = subscription(id="ours-1", payment_methods=[], provider_options=options)
     await provider.create_mandate(mandate_request(older))
+    for request in (mandate_request(), mandate_request(older)):
+        await provider.create_mandate(request.but(first=FIRST))
     await provider.read_mandate("sub_1")
     await provider.read_mandate("cks_1")
     await provider.charge(order("sub_1"))
@@ -117,6 +125,7 @@ async def ask_as_dodos_adapter(url: str) -> None:
     await provider.refund(RefundRequest(payment_id="pay_1", key="rf_1", amount=4_000, currency="IDR"))
     await provider.find_refund("pay_1", "rf_1")
     await provider.portal_link("sub_1", return_url="https://example.com/back")
+    assert [one.url for one in await provider.endpoints()] == ["https://example.com/hook"]
     await provider.end_mandate("sub_1", reason="canceled")
     await provider.aclose()
 
@@ -138,6 +147,8 @@ async def ask_as_dodos_sdk(url: str, ours: list[Asked]) -> None:
         ("GET", "payments", "*"): lambda named, own: sdk.payments.retrieve(own),
         ("POST", "refunds"): lambda named: sdk.refunds.create(**named),
         ("GET", "refunds", "*"): lambda named, own: sdk.refunds.retrieve(own),
+        ("GET", "webhooks"): lambda named: sdk.webhooks.list(**named),
+        ("GET", "webhooks", "*", "secret"): lambda named, own: sdk.webhooks.retrieve_secret(own),
         ("POST", "customers", "*", "customer-portal", "session"): lambda named, own: (
             sdk.customers.customer_portal.create(own, **named)
         ),

@@ -96,7 +96,7 @@ async def test_a_first_price_is_charged_on_the_link_and_decides_the_subscription
     created = await create(
         shop,
         on_demand={"mandate_only": False, "product_price": 2500, "product_currency": "USD"},
-        metadata={"subscription": "ours-1", "dunning_key": "k1"},
+        metadata={"subscription": "ours-1", "dunning_first_key": "k1"},
     )
     await shop.client.post(created["payment_link"])
     await shop.quiet()

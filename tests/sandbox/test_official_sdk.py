@@ -105,6 +105,34 @@ async def test_refunds_whole_and_in_part_through_the_sdk(shop: Shop, sdk: Any, r
     assert (event.type, valid(event.data).refund_id) == ("refund.succeeded", rest.refund_id)
 
 
+async def test_the_webhook_endpoint_and_its_secret_through_the_sdk(shop: Shop, sdk: Any) -> None:
+    (one,) = [valid(row) async for row in sdk.webhooks.list()]
+    assert (one.url, one.disabled) == (shop.sandbox.state.settings.webhook_url, False)
+    assert valid(await sdk.webhooks.retrieve_secret(one.id)).secret == WEBHOOK_SECRET
+    with pytest.raises(dodopayments.NotFoundError):
+        await sdk.webhooks.retrieve_secret("nobody")
+
+
+@pytest.mark.parametrize(("word", "status"), [("SUCCEEDED", "active"), ("DO_NOT_HONOR", "failed")])
+async def test_a_checkout_with_a_first_price_through_the_sdk(shop: Shop, sdk: Any, word: str, status: str) -> None:
+    await shop.control("scripts", subscription="ours-1", script=[word])
+    session = valid(
+        await sdk.checkout_sessions.create(
+            product_cart=[{"product_id": "pdt_1", "quantity": 1}],
+            customer={"email": "a@example.com"},
+            subscription_data={"on_demand": {"mandate_only": False, "product_price": 2500, "product_currency": "USD"}},
+            metadata={"subscription": "ours-1", "dunning_first_key": "at_1"},
+        )
+    )
+    await shop.client.post(session.checkout_url)
+    await shop.quiet()
+    own = valid(await sdk.checkout_sessions.retrieve(session.session_id)).payment_id
+    payment = valid(await sdk.payments.retrieve(own))
+    assert (payment.charge_type, payment.total_amount, payment.currency) == ("new", 2500, "USD")
+    assert payment.metadata["dunning_first_key"] == "at_1"
+    assert valid(await sdk.subscriptions.retrieve(payment.subscription_id)).status == status
+
+
 async def test_refusals_become_the_sdk_s_own_errors(shop: Shop, sdk: Any) -> None:
     await shop.register(status="on_hold")
     with pytest.raises(dodopayments.ConflictError):

@@ -25,6 +25,7 @@ _COMMANDS = {
     "attempts": "dunning.cli.showing:attempts",
     "events": "dunning.cli.events:events",
     "notices": "dunning.cli.notices:notices",
+    "portal": "dunning.cli.portal:portal",
     "explain": "dunning.cli.explain:explain",
     "clock": "dunning.cli.clock:clock",
     "ledger": "dunning.cli.ledger:ledger",

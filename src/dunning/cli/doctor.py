@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable
-from datetime import UTC, datetime
-from typing import Literal
 
 import httpx
 import typer
@@ -16,12 +14,12 @@ from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 from temporalio.service import RPCError
 
+from dunning.cli.arrivals import Finding, address_of, messages_of
 from dunning.cli.exits import OK, REFUSED, UNREACHABLE
 from dunning.cli.output import console, print_json
 from dunning.cli.session import JsonOption, settings_of_here
 from dunning.client import RPC_TIMEOUT, connect
 from dunning.contract import SEARCH_ATTRIBUTES, TASK_QUEUE
-from dunning.domain.base import Value
 from dunning.errors import ConfigurationError, DunningError
 from dunning.ledger import Ledger, is_current
 from dunning.providers.base import ProviderRefused, ProviderUnavailable
@@ -34,15 +32,6 @@ PROBE = "sub_dunning_doctor"
 """A provider's id that belongs to nobody: reading it shows that the provider answers and knows our key."""
 
 _COLOURS = {"ok": "green", "warning": "yellow", "fault": "red", "away": "red"}
-
-
-class Finding(Value):
-    """One thing that was looked at. `away`: a server does not answer; `advice`: what to do."""
-
-    what: str
-    verdict: Literal["ok", "warning", "fault", "away"]
-    detail: str
-    advice: str = ""
 
 
 def doctor(*, as_data: JsonOption = False) -> None:
@@ -83,7 +72,7 @@ async def _look() -> list[Finding]:
         findings += [finding async for finding in _account(name, account)]
     findings += [finding async for finding in _gateway(settings)]
     if has_ledger:
-        findings += [finding async for finding in _webhooks(settings)]
+        findings += [finding async for finding in _from_the_ledger(settings)]
     return findings
 
 
@@ -204,7 +193,7 @@ async def _asked(what: str, question: Awaitable[object]) -> Finding:
 
 
 async def _gateway(settings: Settings) -> AsyncIterator[Finding]:
-    url = settings.gateway_url or f"http://{settings.gateway_host}:{settings.gateway_port}"
+    url = _gateway_url(settings)
     try:
         async with httpx.AsyncClient(timeout=SECONDS, trust_env=False) as http:
             answer = await http.get(f"{url}/readyz")
@@ -218,15 +207,20 @@ async def _gateway(settings: Settings) -> AsyncIterator[Finding]:
     else:
         yield Finding(what="gateway", verdict="fault", detail=f"{url} is not ready: {answer.text[:150]}")
     for name, account in settings.accounts.items():
-        detail = f"the provider's messages belong to {url}/webhooks/{account.provider}/{name}"
-        yield Finding(what=f"account {name}", verdict="ok", detail=detail)
+        yield await address_of(name, account, url)
 
 
-async def _webhooks(settings: Settings) -> AsyncIterator[Finding]:
+def _gateway_url(settings: Settings) -> str:
+    return settings.gateway_url or f"http://{settings.gateway_host}:{settings.gateway_port}"
+
+
+async def _from_the_ledger(settings: Settings) -> AsyncIterator[Finding]:
+    """What arrived and what did not, and what the providers would not take."""
     ledger = await Ledger.open(settings.ledger_url_async, pool_size=1)
     try:
         for name, account in settings.accounts.items():
-            yield _last_message(name, account, await ledger.last_message_at(name))
+            async for finding in messages_of(name, account, ledger, _gateway_url(settings)):
+                yield finding
         waiting = await _waiting(ledger)
     finally:
         await ledger.aclose()
@@ -235,18 +229,6 @@ async def _webhooks(settings: Settings) -> AsyncIterator[Finding]:
         yield Finding(what="inbox", verdict="warning", detail=detail, advice="is Temporal reachable from the gateway?")
     else:
         yield Finding(what="inbox", verdict="ok", detail="no stored message waits")
-
-
-def _last_message(name: str, account: AccountSettings, at: datetime | None) -> Finding:
-    if at is not None:
-        age = datetime.now(UTC) - at
-        detail = f"the last message arrived {age.total_seconds() / 3600:.1f} hours ago"
-        return Finding(what=f"account {name}", verdict="ok", detail=detail)
-    advice = (
-        "if something was charged already: is the address above entered at the provider, reachable from there, "
-        f"and the secret the one of the {account.mode} mode? The gateway logs webhook.refused for a wrong one"
-    )
-    return Finding(what=f"account {name}", verdict="warning", detail="no message has arrived yet", advice=advice)
 
 
 async def _waiting(ledger: Ledger) -> int:

@@ -16,6 +16,7 @@ from dunning.domain import (
     collecting,
     commanding,
     facts,
+    first_price,
     lifecycle,
     plan_facts,
     refunding,
@@ -73,10 +74,12 @@ def _refuse(step: Step, fact: Fact, refused: IllegalTransition) -> None:
 
 
 def _mandate_created(step: Step, fact: facts.MandateCreated) -> None:
+    first_price.opened(step)
     step.set(reference=fact.reference, mandate_link=fact.link, mandate_expires_at=fact.expires_at)
 
 
 def _mandate_not_created(step: Step, fact: facts.MandateNotCreated) -> None:
+    first_price.opened(step)
     if fact.retry_at is not None:
         step.set(mandate_wait_until=fact.retry_at, mandate_tries=step.s.mandate_tries + 1)
         return
@@ -87,6 +90,7 @@ def _mandate_not_created(step: Step, fact: facts.MandateNotCreated) -> None:
 
 def _mandate_read(step: Step, fact: facts.MandateRead) -> None:
     step.set(mandate_looks=step.s.mandate_looks + 1)
+    first_price.counted(step)
 
 
 def _mandate_authorized(step: Step, fact: facts.MandateAuthorized) -> None:
@@ -343,6 +347,8 @@ _HANDLERS: dict[str, Callable[[Step, Any], None]] = {
     "mandate_failed": _mandate_failed,
     "mandate_ended": _mandate_ended,
     "mandate_given_back": _mandate_given_back,
+    "page_paid": first_price.paid,
+    "page_closed": first_price.closed,
     "attempt_started": _attempt_started,
     "attempt_concluded": _attempt_concluded,
     "payment_observed": _payment_observed,

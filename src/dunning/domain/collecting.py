@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from dunning.domain import declining, lifecycle, planning, telling
-from dunning.domain.attempts import Attempt, Outcome, OutcomeKind, Trigger, attempt_key
+from dunning.domain.attempts import SETTLED_KINDS, Attempt, Outcome, OutcomeKind, Trigger, attempt_key
 from dunning.domain.declines import DeclineClass
 from dunning.domain.state import Obligation, PlannedAttempt
 from dunning.domain.step import Step
@@ -132,6 +132,9 @@ def _with_outcome(step: Step, obligation: Obligation, attempt: Attempt, outcome:
     attempts = (*obligation.attempts[: new.number - 1], new, *obligation.attempts[new.number :])
     if outcome.kind in (OutcomeKind.SUCCEEDED, OutcomeKind.DECLINED, OutcomeKind.PENDING):
         step.set(attached=attempt.method)
+    page = step.s.page
+    if page is not None and page.key == attempt.key and outcome.kind in SETTLED_KINDS:
+        step.set(page=None)
     return step.put(obligation, attempts=attempts)
 
 

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
-from dunning.domain import expecting, planning
+from dunning.domain import expecting, first_price, planning
 from dunning.domain.access import ends_at
 from dunning.domain.command_table import waits
 from dunning.domain.messages import NoticeStatus
@@ -46,6 +46,7 @@ class Do(StrEnum):
     END_PERIOD = "end_period"
     SEND_NOTICE = "send_notice"
     END_MANDATE = "end_mandate"
+    CLOSE_PAGE = "close_page"
     FINISH = "finish"
 
 
@@ -140,7 +141,8 @@ def _activation(state: State) -> Iterator[Decision]:
         else:
             age = planning.age_of_look(planning.MANDATE_LOOKS, planning.MANDATE_CAP, state.mandate_looks)
             because = "the customer may have authorised charging without a message reaching us"
-            yield Decision(do=Do.READ_MANDATE, at=state.created_at + age, because=because)
+            paid_look = first_price.mandate_look_at(state.page) if state.page is not None else None
+            yield Decision(do=Do.READ_MANDATE, at=paid_look or state.created_at + age, because=because)
         limit = state.created_at + timedelta(days=state.terms.activation_timeout_days)
         if state.mandate_expires_at is not None:
             limit = min(limit, state.mandate_expires_at)
@@ -268,5 +270,8 @@ def _ending(state: State) -> Iterator[Decision]:
         return
     if state.reference is not None and not state.is_mandate_ended:
         yield Decision(do=Do.END_MANDATE, at=state.latest, because="nothing is collected any more")
+    elif state.page is not None:
+        because = "what became of the first price on the mandate's page"
+        yield Decision(do=Do.CLOSE_PAGE, at=first_price.close_at(state, state.page), because=because)
     elif not state.live_notices and not state.queue and not state.open_refunds:
         yield Decision(do=Do.FINISH, at=state.latest, because=f"the subscription is {state.status.value}")

@@ -64,6 +64,20 @@ class MandateEnded(Value):
     at: datetime
 
 
+class PagePaid(Value):
+    """A first price was paid on the mandate's page, before the attempt was taken up here."""
+
+    fact: Literal["page_paid"] = "page_paid"
+    key: str
+
+
+class PageClosed(Known):
+    """What became of a first price after the subscription had ended; what is unclear is asked for again."""
+
+    fact: Literal["page_closed"] = "page_closed"
+    outcome: Outcome
+
+
 class TimeCame(Known):
     """An instant that `decide` named has come: `what` is its name."""
 
@@ -301,6 +315,8 @@ Fact = Annotated[
     | MandateAuthorized
     | MandateFailed
     | MandateEnded
+    | PagePaid
+    | PageClosed
     | TimeCame
     | AttemptStarted
     | AttemptConcluded

@@ -97,6 +97,7 @@ LIMITS: Mapping[str, Limits] = {
         metadata_pairs=50 - len(OWN_METADATA),
         metadata_because=f": Dodo takes 50, and {len(OWN_METADATA)} of them are the engine's",
         makes_mandate_links=True,
+        reserved_keys=OWN_METADATA | {"dunning_first_key"},
     ),
     # Sheet A2: major units on the wire; 50 pairs of at most 500 characters with a payment.
     "xendit": _XENDIT,

@@ -26,8 +26,8 @@ class DodoOptions(Value):
         product_id: the product under which a new mandate is created; default: the base item's.
         subscription_id: Dodo's own id of a mandate that exists already and is to be adopted.
         customer_id: Dodo's own id of the customer, if known; else one is made from the e-mail address.
-        mandate_only, first_price: Dodo's own way to take the first price on the page of the mandate. Known only so
-            that they are refused with the reason: it is the engine that charges, also the first time.
+        mandate_only: False: cycle 1 is paid on the mandate's own page, instead of by a charge right after it.
+        first_price: what the page asks for, minor units; may be left out, for it is what cycle 1 costs.
         use_subscriptions_endpoint: create the mandate by the older way instead of a checkout.
     """
 

@@ -190,6 +190,8 @@ class Walk(PlanWalk):
             self._create_mandate()
         elif decision.do is Do.READ_MANDATE:
             self._take(facts.MandateRead())
+        elif decision.do is Do.CLOSE_PAGE:
+            self._take(facts.PageClosed(outcome=Outcome(kind=OutcomeKind.ABSENT, at=self.now)))
 
     def _mandate_story(self) -> tuple[str, timedelta]:
         return self._script.mandate, self._script.mandate_delay

@@ -279,7 +279,6 @@ def _dodo_can_charge(given: Given) -> Iterator[BrokenRule]:
             yield BrokenRule("provider_options.subscription_id", rule, None)
     else:
         yield from _dodo_can_make_a_link(given.subscription, options)
-    yield from _the_mandate_charges_nothing(options)
 
 
 def _dodo_can_make_a_link(subscription: Subscription, options: DodoOptions) -> Iterator[BrokenRule]:
@@ -291,15 +290,28 @@ def _dodo_can_make_a_link(subscription: Subscription, options: DodoOptions) -> I
         yield BrokenRule("customer.email", rule, None)
 
 
-CHARGED_BY_US = "the engine charges the first cycle itself, once the mandate stands (immediate_action FULL_AMOUNT)"
-
-
-def _the_mandate_charges_nothing(options: DodoOptions) -> Iterator[BrokenRule]:
-    """A price on the mandate's page is charged when the customer likes, as often as pages are open. SPEC 13."""
-    if not options.mandate_only:
-        yield BrokenRule("provider_options.mandate_only", f"must be true: {CHARGED_BY_US}", False)
-    if options.first_price is not None:
-        yield BrokenRule("provider_options.first_price", f"must be left out: {CHARGED_BY_US}", options.first_price)
+@_reads("provider", "provider_options", "payment_methods", "immediate_action", "schedule", "items")
+def _the_page_takes_cycle_1(given: Given) -> Iterator[BrokenRule]:
+    """A first price on the mandate's page is attempt 1 of cycle 1, so it is due there and then. SPEC 12."""
+    subscription, options = given.subscription, given.subscription.dodo_options
+    field = "provider_options.mandate_only"
+    if options is None:
+        return
+    if options.mandate_only:
+        if options.first_price is not None:
+            rule = "must be left out, or mandate_only be false: such a mandate charges nothing"
+            yield BrokenRule("provider_options.first_price", rule, options.first_price)
+        return
+    if subscription.payment_methods:
+        yield BrokenRule(field, "must be true: there is a payment method, so no page is opened", False)
+    schedule = subscription.schedule
+    is_later = schedule.trial_ends_at is not None or schedule.start_at is not None
+    if subscription.immediate_action is not ImmediateAction.FULL_AMOUNT or is_later:
+        rule = "must be true: only what is due at once can be paid on the page (FULL_AMOUNT, no trial, no start_at)"
+        yield BrokenRule(field, rule, False)
+    if options.first_price not in (None, subscription.amount):
+        rule = f"must be what cycle 1 costs, {subscription.amount}"
+        yield BrokenRule("provider_options.first_price", rule, options.first_price)
 
 
 @_reads("provider", "provider_options", "payment_methods")

@@ -166,4 +166,5 @@ _LABELS = {
     Do.END_CALENDAR: "calendar ends",
     Do.RAISE_ATTENTION: "raise attention",
     Do.END_MANDATE: "give the mandate back",
+    Do.CLOSE_PAGE: "ask what became of the mandate's page",
 }

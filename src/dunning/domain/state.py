@@ -16,6 +16,7 @@ from dunning.domain.calendar import Calendar
 from dunning.domain.commands import Command, CommandResult
 from dunning.domain.declines import DeclineClass
 from dunning.domain.messages import NoticeStatus, PlannedNotice
+from dunning.domain.page import PagePayment
 from dunning.domain.plans import PlanState
 from dunning.domain.refunds import Refund
 from dunning.domain.tables import (
@@ -193,6 +194,7 @@ class State(Known):
         attached: the method that the provider has as its current one, as far as we know.
         disputed: the provider's ids of payments that a customer disputes.
         plan: the calendar that the provider runs (`collection: provider`); None where the engine does.
+        page: attempt 1 while the customer may pay it on the mandate's page; None where nothing is asked there.
         deferred_days: by how many days in all the next cycle was put off (`defer`); its calendar holds them already.
     """
 
@@ -222,6 +224,7 @@ class State(Known):
     plan: PlanState | None = None
     next_number: int = 1
     deferred_days: int = 0
+    page: PagePayment | None = None
     skips: tuple[int, ...] = ()
     obligations: tuple[Obligation, ...] = ()
     notices: tuple[PlannedNotice, ...] = ()

@@ -269,6 +269,12 @@ class _Agreed(Value):
         return self.provider_options.adopted_plan
 
     @property
+    def is_first_paid_on_page(self) -> bool:
+        """Whether the customer pays cycle 1 on the page where charging is authorised."""
+        options = self.dodo_options
+        return options is not None and not options.mandate_only
+
+    @property
     def dodo_options(self) -> DodoOptions | None:
         """The options, if the provider is Dodo."""
         return self.provider_options if isinstance(self.provider_options, DodoOptions) else None

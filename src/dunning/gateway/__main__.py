@@ -67,7 +67,7 @@ async def gateway(settings: Settings) -> AsyncIterator[FastAPI]:
         play = play_doors(settings.accounts, providers)
         limiter = Limiter(settings.api_requests_per_second, settings.api_burst)
         http = await stack.enter_async_context(httpx.AsyncClient(timeout=30))
-        api = Api(client, limiter, settings.accounts, http=http)
+        api = Api(client, limiter, settings.accounts, http=http, providers=providers)
         yield create_app(
             doors,
             ledger,

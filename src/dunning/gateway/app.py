@@ -22,6 +22,7 @@ from dunning.gateway.dispatcher import Dispatcher
 from dunning.gateway.notices import add_notice_doors
 from dunning.gateway.play_push import PlayDoor, add_play_push
 from dunning.gateway.reception import Reception
+from dunning.gateway.refusals import RefusalLog
 from dunning.ledger import Ledger
 from dunning.providers.base import PaymentProvider, ProviderMessage, WebhookRefused
 from dunning.settings import AccountSettings
@@ -110,6 +111,8 @@ def _add_webhooks(
     dispatcher: Dispatcher,
     machine_now: Callable[[], datetime],
 ) -> None:
+    refusals = RefusalLog(reception.ledger)
+
     @app.post("/webhooks/{provider}/{account}", include_in_schema=False)
     async def webhook(provider: str, account: str, request: Request) -> JSONResponse:
         door = doors.get(account)
@@ -123,9 +126,10 @@ def _add_webhooks(
         except ClientDisconnect:
             return _answer(400, "incomplete")
         except TooLarge:
+            await refusals.note(account, "the message is larger than any of the provider's", request.headers)
             return _answer(413, "too large")
         except WebhookRefused as refused:
-            log.warning("webhook.refused", account=account, because=str(refused))
+            await refusals.note(account, str(refused), request.headers)
             return _answer(401, "refused")
         try:
             taken = await reception.take(account, message, door.provider.declines, now)

@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect
 from dunning.errors import ConfigurationError, DunningError
 from dunning.gateway.dispatcher import Dispatcher
 from dunning.gateway.reception import Reception
+from dunning.gateway.refusals import RefusalLog
 from dunning.ledger import Ledger
 from dunning.providers.base import MessageKind, ProviderRefused, ProviderUnavailable, WebhookRefused
 from dunning.providers.following import PlanMessage
@@ -87,6 +88,7 @@ def add_play_push(
 ) -> None:
     """Add the route; before the one for all other providers, whose path also fits."""
     reception = Reception(ledger)
+    refusals = RefusalLog(ledger)
 
     @app.post("/webhooks/google_play/{account}", include_in_schema=False)
     async def push(account: str, request: Request) -> JSONResponse:
@@ -103,7 +105,7 @@ def add_play_push(
         except ClientDisconnect:
             return _answer(400, "incomplete")
         except WebhookRefused as refused:
-            log.warning("webhook.refused", account=account, because=str(refused))
+            await refusals.note(account, str(refused), request.headers)
             return _answer(401, "refused")
         except ProviderUnavailable as away:
             log.error("play.no_keys", account=account, because=str(away))

@@ -10,6 +10,7 @@ import structlog
 from dunning.contract import ProviderFact
 from dunning.domain.attempts import Outcome
 from dunning.domain.declines import DeclineTable
+from dunning.domain.page import ON_PAGE
 from dunning.ledger import Ledger
 from dunning.ledger.models import StoredAttempt, StoredRefund
 from dunning.providers.base import MessageKind, Payment, PaymentStatus, ProviderMessage, Refund, RefundStatus
@@ -34,6 +35,11 @@ class Reception:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
+
+    @property
+    def ledger(self) -> Ledger:
+        """Where messages go."""
+        return self._ledger
 
     async def take(self, account: str, message: ProviderMessage, declines: DeclineTable, now: datetime) -> Received:
         """Settle and store one message, in one transaction; returns when it is committed.
@@ -126,12 +132,18 @@ class Reception:
     async def _settle(
         self, attempt: StoredAttempt, payment: Payment, declines: DeclineTable, now: datetime
     ) -> Outcome | None:
-        """What the attempt came to, settled; None while the provider has not decided."""
-        if payment.status is PaymentStatus.PENDING:
+        """What the attempt came to, settled; None while the provider has not decided.
+
+        A decline on the mandate's page decides nothing, for the customer may try again there: only a look-up does,
+        which sees every payment of the page.
+        """
+        is_declined_on_page = payment.is_first_price and payment.status is PaymentStatus.FAILED
+        if payment.status is PaymentStatus.PENDING or is_declined_on_page:
             return None
         if (payment.amount, payment.currency) != (attempt.amount, attempt.currency):
             log.warning("webhook.other_price", key=attempt.key, amount=payment.amount, currency=payment.currency)
-        return await self._ledger.settle(attempt.key, outcome_of(payment, declines, business_now(attempt, now)))
+        outcome = outcome_of(payment, declines, business_now(attempt, now))
+        return await self._ledger.settle(attempt.key, outcome, method=payment.method_token)
 
     async def _subscription_of(
         self, account: str, message: ProviderMessage, attempt: StoredAttempt | None
@@ -185,5 +197,6 @@ def _fact(
         mandate=message.mandate,
         method_token=token,
         dispute_is_open=message.dispute_is_open,
+        is_page=is_ours and attempt is not None and attempt.method == ON_PAGE,
         plan=standing_of(plan, declines) if plan is not None else None,
     )

@@ -10,6 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from dunning.ledger.answers import Answers
 from dunning.ledger.attempts import Attempts, ClaimLost, Resending
 from dunning.ledger.books import Books
+from dunning.ledger.diagnoses import Diagnoses
+from dunning.ledger.first_prices import FirstPrices
 from dunning.ledger.keys import ApiKeys
 from dunning.ledger.limits import Limits
 from dunning.ledger.messages import Commands, Inbox
@@ -27,7 +29,21 @@ __all__ = ["ClaimLost", "Ledger", "Limits", "Resending", "is_current", "migrate"
 
 
 class Ledger(
-    Subscriptions, Attempts, Refunds, Records, Commands, Inbox, Outbox, Notices, Reaches, ApiKeys, Answers, Pages, Books
+    Subscriptions,
+    Attempts,
+    FirstPrices,
+    Refunds,
+    Records,
+    Commands,
+    Inbox,
+    Outbox,
+    Notices,
+    Reaches,
+    ApiKeys,
+    Answers,
+    Pages,
+    Books,
+    Diagnoses,
 ):
     """Everything that is written down. Each method is one transaction."""
 

@@ -17,6 +17,7 @@ from sqlalchemy.sql import func
 from dunning.domain.attempts import Outcome, OutcomeKind
 from dunning.domain.base import Value
 from dunning.domain.declines import DeclineClass
+from dunning.domain.page import ON_PAGE
 from dunning.errors import Conflict, NotFound
 from dunning.ledger.base import Part
 from dunning.ledger.limits import Limits, free_slot, lock_account, lock_customer
@@ -85,12 +86,19 @@ class Attempts(Part):
                 raise ClaimLost(f"attempt {claim.key}: another owner has taken over, or the lease ended")
 
     async def settle(
-        self, key: str, outcome: Outcome, *, claim: Claim | None = None, latency_ms: int | None = None
+        self,
+        key: str,
+        outcome: Outcome,
+        *,
+        claim: Claim | None = None,
+        latency_ms: int | None = None,
+        method: str | None = None,
     ) -> Outcome:
         """Write what the attempt came to; what was written first stays, and is returned.
 
         A success found after a decline or a proved absence is kept beside it, told to the backend, and
         returned: a payment always wins. With a `claim`, unsettled outcomes are written only while it is ours.
+        `method`: what was charged, for an attempt whose method was not known yet.
 
         Raises:
             NotFound: no such attempt.
@@ -103,7 +111,8 @@ class Attempts(Part):
                 return await settle_late(connection, row, outcome)
             if outcome.kind not in _SETTLED:
                 return await unsettled(connection, row, outcome, claim)
-            values = columns(outcome)
+            charged = method or row.method if row.method == ON_PAGE else row.method
+            values = {**columns(outcome), "method": charged}
             if latency_ms is not None:
                 values["latency_ms"] = latency_ms
             values |= {
@@ -112,8 +121,8 @@ class Attempts(Part):
                 "lease_until": func.clock_timestamp(),
             }
             await connection.execute(update(attempts).where(attempts.c.key == key).values(**values))
-            if outcome.klass is DeclineClass.HARD:
-                await condemn(connection, row, outcome)
+            if outcome.klass is DeclineClass.HARD and charged != ON_PAGE:
+                await condemn(connection, row, outcome, charged)
             await tell(connection, row, outcome, is_late=False)
             return outcome
 

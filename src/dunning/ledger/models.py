@@ -68,6 +68,7 @@ class ChargeInput(Value):
         default=(), description="the provider's ids of payments without our key that are matched already"
     )
     fees_inclusive: bool | None = Field(default=None, description="as the provider's options say")
+    is_on_page: bool = Field(default=False, description="the customer pays it on the mandate's page: it is never sent")
     carry: Record | None = None
 
 

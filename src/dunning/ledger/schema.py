@@ -202,6 +202,16 @@ inbox = Table(
     Index("inbox_unsignalled", "id", postgresql_where=Column("signalled_at", _instant).is_(None)),
 )
 
+refused_messages = Table(
+    "refused_messages",
+    metadata,
+    Column("account", Text, primary_key=True),
+    Column("because", Text, primary_key=True),
+    Column("count", BigInteger, nullable=False),
+    _created("first_at"),
+    _created("last_at"),
+)
+
 outbox = Table(
     "outbox",
     metadata,

@@ -62,12 +62,12 @@ async def settle_late(connection: AsyncConnection, row: Row[Any], outcome: Outco
     return outcome
 
 
-async def condemn(connection: AsyncConnection, row: Row[Any], outcome: Outcome) -> None:
+async def condemn(connection: AsyncConnection, row: Row[Any], outcome: Outcome, method: str) -> None:
     """Never again with this method, by any subscription of that customer. SPEC 7."""
     verdict = insert(method_verdicts).values(
         account=row.account,
         customer_id=row.customer_id,
-        token=row.method,
+        token=method,
         raw_code=outcome.raw_code,
         attempt_key=row.key,
     )

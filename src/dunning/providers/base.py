@@ -17,6 +17,7 @@ from pydantic import Field
 
 from dunning.domain.base import Value
 from dunning.domain.declines import DeclineTable
+from dunning.domain.first_price import FirstPrice
 from dunning.domain.terms import Contacts, Terms
 from dunning.errors import ProviderError
 
@@ -75,6 +76,7 @@ class Payment(Value):
         code_field, code: the raw decline code and the field that it came in.
         amount: minor units.
         created_at: the provider's clock, UTC.
+        is_first_price: made on a mandate's page, where the customer may try again after a decline.
     """
 
     payment_id: str
@@ -89,6 +91,7 @@ class Payment(Value):
     created_at: datetime
     method_token: str | None = None
     is_method_update: bool = False
+    is_first_price: bool = False
     provider_reference: str | None = None
 
 
@@ -169,13 +172,18 @@ class LookUp(Value):
 
 
 class MandateRequest(Value):
-    """Ask for an authorisation to charge without the customer present. It charges nothing itself. SPEC 13."""
+    """Ask for an authorisation to charge without the customer present.
+
+    It charges nothing itself, unless a `first` price is asked on its page: then the row of that attempt is in the
+    ledger already, and the payment has to carry its key. SPEC 12, 13.
+    """
 
     subscription: str
     account: str
     terms: Terms
     contacts: Contacts
     business_at: datetime
+    first: FirstPrice | None = None
 
 
 class MandateStatus(StrEnum):

@@ -38,6 +38,7 @@ from dunning.providers.base import (
 )
 from dunning.providers.dodo_client import part, read, required, unpaid
 from dunning.providers.dodo_declines import DODO_DECLINES
+from dunning.providers.dodo_endpoints import endpoints_of
 from dunning.providers.dodo_refunds import Refunds
 from dunning.providers.dodo_requests import charge_body, checkout_body, options_of, subscription_body
 from dunning.providers.dodo_wire import (
@@ -48,6 +49,7 @@ from dunning.providers.dodo_wire import (
     message_of,
     payment_of,
 )
+from dunning.providers.endpoints import Endpoint
 from dunning.providers.http import HttpCaller, Reply
 
 TEST_URL = "https://test.dodopayments.com"
@@ -258,6 +260,15 @@ class DodoProvider:
         """
         return await self._refunds.find(payment_id, key)
 
+    async def endpoints(self) -> tuple[Endpoint, ...]:
+        """Where Dodo sends this account's messages, for `dunning doctor`.
+
+        Raises:
+            ProviderUnavailable: Dodo could not be asked.
+            ProviderRefused: the key may not read endpoints.
+        """
+        return await endpoints_of(self._http)
+
     def read_webhook(
         self, headers: Mapping[str, str], body: bytes, *, secrets: list[str], now: datetime
     ) -> ProviderMessage:
@@ -290,17 +301,29 @@ class DodoProvider:
         return LookUp(is_certain=True, payment=payment_of(wire, otherwise=query.since))
 
     async def _find_in_list(self, query: PaymentQuery) -> LookUp:
-        rows = await self._list(query.reference, query.since - CLOCK_SKEW, query.business_at)
-        wanted = [row for row in rows if row.key == query.key]
+        reference = await self._paid_reference(query.reference)
+        if reference is None:
+            return LookUp(is_certain=True, because="nobody has completed the mandate's page")
+        rows = await self._list(reference, query.since - CLOCK_SKEW, query.business_at)
+        wanted = [row for row in rows if row.names(query.key)]
         if not wanted and query.accept_keyless:
             free = [row for row in rows if row.key is None and row.payment_id not in query.known_payments]
             wanted = [row for row in free if row.costs(query.amount, query.currency)]
         # Rows of a list carry no decline code, and do not say whether a method update made them.
         found = [await self._payment(row.payment_id, query.business_at) for row in wanted]
-        payments = [payment_of(wire, otherwise=query.since) for wire in found]
+        payments = [payment_of(wire, otherwise=query.since) for wire in found if not wire.is_untouched]
         if not payments:
             return LookUp(is_certain=True, because="no payment carries this attempt's key")
         return LookUp(is_certain=True, payment=min(payments, key=lambda one: _RANK[one.status]))
+
+    async def _paid_reference(self, reference: str) -> str | None:
+        """The subscription that payments are listed of; None: there is none yet, so nothing can have been paid.
+
+        A reference that is empty stands for a page that nobody was ever shown.
+        """
+        if reference.startswith(SESSION_PREFIX):
+            reference = (await self.read_mandate(reference)).reference
+        return None if not reference or reference.startswith(SESSION_PREFIX) else reference
 
     async def _list(self, reference: str, since: datetime, business_at: datetime | None) -> list[WirePayment]:
         """All payments of a subscription since an instant. Only an empty page proves the end of the list."""

@@ -9,7 +9,7 @@ from typing import Any
 from dunning.domain.options import DodoOptions
 from dunning.domain.terms import Address
 from dunning.providers.base import ChargeRequest, MandateRequest, ProviderRefused, RefundRequest
-from dunning.providers.dodo_wire import KEY, SUBSCRIPTION
+from dunning.providers.dodo_wire import FIRST_KEY, KEY, SUBSCRIPTION
 
 
 def charge_body(request: ChargeRequest) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def checkout_body(request: MandateRequest) -> dict[str, Any]:
         "billing_address": _address(request, options),
         "billing_currency": request.terms.currency,
         "metadata": _metadata(request),
-        "subscription_data": {"on_demand": _on_demand(options)},
+        "subscription_data": {"on_demand": _on_demand(request, options)},
         **_given(return_url=options.return_url),
     }
 
@@ -60,7 +60,7 @@ def subscription_body(request: MandateRequest) -> dict[str, Any]:
         "billing_currency": request.terms.currency,
         "payment_link": True,
         "metadata": _metadata(request),
-        "on_demand": _on_demand(options),
+        "on_demand": _on_demand(request, options),
         **_given(return_url=options.return_url),
     }
 
@@ -84,9 +84,17 @@ def options_of(request: MandateRequest) -> DodoOptions:
     return options
 
 
-def _on_demand(options: DodoOptions) -> dict[str, Any]:
-    """`mandate_only` has no default at Dodo: leaving it out is refused."""
-    return {"mandate_only": True, **_fees(options)}
+def _on_demand(request: MandateRequest, options: DodoOptions) -> dict[str, Any]:
+    """`mandate_only` has no default at Dodo: leaving it out is refused. A first price is ours, never the product's."""
+    first = request.first
+    if first is None:
+        return {"mandate_only": True, **_fees(options)}
+    price = {
+        "product_price": first.amount,
+        "product_currency": first.currency,
+        "product_description": first.description,
+    }
+    return {"mandate_only": False, **price, **_fees(options)}
 
 
 def _fees(options: DodoOptions) -> dict[str, Any]:
@@ -109,7 +117,16 @@ def _address(request: MandateRequest, options: DodoOptions) -> dict[str, Any]:
 
 
 def _metadata(request: MandateRequest) -> dict[str, Any]:
+    """Dodo copies them to the payment that the page makes."""
     ours: dict[str, Any] = {SUBSCRIPTION: request.subscription, "merchant_account": request.account}
+    first = request.first
+    if first is not None:
+        ours |= {
+            FIRST_KEY: first.key,
+            "retry_attempt": first.retry_attempt,
+            "planned_at": _wire(first.planned_at),
+            "obligation": first.obligation,
+        }
     return {**_plain(request.terms.metadata), **ours}
 
 
@@ -119,8 +136,8 @@ def _product(request: MandateRequest, options: DodoOptions) -> str:
 
 
 def _plain(metadata: Mapping[str, str | int | bool]) -> dict[str, str | int | bool]:
-    """The merchant's pairs without the name that is ours: none of them may pass for an attempt's key."""
-    return {name: value for name, value in metadata.items() if name != KEY}
+    """The merchant's pairs without the names that are ours: none of them may pass for an attempt's key."""
+    return {name: value for name, value in metadata.items() if name not in (KEY, FIRST_KEY)}
 
 
 def _given(**values: object) -> dict[str, Any]:

@@ -25,6 +25,8 @@ from dunning.providers.base import (
 )
 
 KEY = "dunning_key"
+FIRST_KEY = "dunning_first_key"
+"""A first price's key has a name of its own: Dodo copies a subscription's metadata to payments that bring none."""
 SUBSCRIPTION = "subscription"
 MAX_RETRY_AFTER_SECONDS = 366 * 86_400
 
@@ -102,11 +104,23 @@ class WirePayment(Wire):
 
     @property
     def key(self) -> str | None:
-        """Our attempt key, if we sent this payment. What a mandate or a change of method made is none of ours."""
-        if self.is_update_payment_method or self.charge_type == "new":
+        """Our attempt key, if it is an attempt of ours: what a change of method made is none.
+
+        What the mandate's page made is one only where a first price was asked there.
+        """
+        if self.is_update_payment_method:
             return None
-        value = self.metadata.get(KEY)
+        value = self.metadata.get(FIRST_KEY if self.charge_type == "new" else KEY)
         return value if isinstance(value, str) and value else None
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether it only stands for a mandate's page that waits for its customer: nothing was charged."""
+        return self.charge_type == "new" and self.status == "requires_payment_method"
+
+    def names(self, key: str) -> bool:
+        """Whether it may be this attempt's: a row of a list need not say what made the payment."""
+        return key in (self.key, self.metadata.get(FIRST_KEY) if self.charge_type is None else None)
 
     def costs(self, amount: int, currency: str) -> bool:
         """Whether it collects this price, with or without a tax that the provider put on top."""
@@ -187,6 +201,7 @@ def payment_of(wire: WirePayment, *, otherwise: datetime) -> Payment:
         created_at=aware(wire.created_at, otherwise),
         method_token=wire.payment_method_id,
         is_method_update=wire.is_update_payment_method,
+        is_first_price=wire.charge_type == "new" and wire.key is not None,
         provider_reference=wire.subscription_id,
     )
 

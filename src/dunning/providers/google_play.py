@@ -53,6 +53,7 @@ CAPABILITIES = Capabilities(
     has_native_retries=True,
     has_mandate_link=False,
     is_asynchronous=True,
+    has_customer_portal=True,
     requests_per_second=50.0,
 )
 """Sheet G.1: 3000 queries a minute for each kind of call; no idempotency key anywhere."""

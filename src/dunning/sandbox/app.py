@@ -12,6 +12,7 @@ from dunning.sandbox import (
     control_world,
     dodo,
     dodo_creation,
+    dodo_endpoints,
     dodo_payments,
     dodo_refunds,
     hosted,
@@ -38,7 +39,7 @@ def create_app(sandbox: Sandbox) -> ASGIApp:
         return {"status": "ok"}
 
     own = (control, control_clock, control_plans, control_world, play_control, play_prices)
-    parts = (*own, dodo_creation, dodo, dodo_payments, dodo_refunds, hosted, whatsapp)
+    parts = (*own, dodo_creation, dodo, dodo_endpoints, dodo_payments, dodo_refunds, hosted, whatsapp)
     for part in parts:
         app.include_router(part.router)
     app.include_router(dodo_refunds.control)

@@ -150,7 +150,7 @@ class Payment:
     @property
     def key(self) -> str | None:
         """Our attempt key, if the payment carries one."""
-        value = self.metadata.get("dunning_key")
+        value = self.metadata.get("dunning_first_key" if self.charge_type == "new" else "dunning_key")
         return value if isinstance(value, str) else None
 
     @property

@@ -90,6 +90,8 @@ class Mandates:
             raise ApiError("CHECKOUT_SESSION_CONSUMED", "This link was used already.")
         if machine_now() > link.expires_at:
             raise ApiError("CHECKOUT_SESSION_CONSUMED", "This link has expired.")
+        if link.kind == "mandate" and link.subscription is not None and link.subscription.status == "cancelled":
+            raise ApiError("SUBSCRIPTION_INACTIVE", "The subscription was cancelled.")
         link.is_used = True
         if link.on_answer is not None:
             link.on_answer(approves)

@@ -11,7 +11,17 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
-from dunning.gateway.api import creation, customers, events, orders, previews, records, steering, subscriptions
+from dunning.gateway.api import (
+    creation,
+    customers,
+    events,
+    orders,
+    portal,
+    previews,
+    records,
+    steering,
+    subscriptions,
+)
 from dunning.gateway.api.docs import CONTENT_POLICY, page
 from dunning.gateway.api.house import Api
 from dunning.gateway.api.openapi import describe
@@ -25,7 +35,7 @@ def add_api(app: FastAPI, api: Api) -> None:
     """Put the API, its description and its documentation on the gateway's application."""
     app.state.api = api
     app.add_middleware(Traced)
-    for part in (creation, subscriptions, records, events, steering, orders, previews, customers):
+    for part in (creation, subscriptions, records, events, steering, orders, portal, previews, customers):
         app.include_router(part.router)
     described = describe(app)
     _add_handlers(app, _allowed_by(described))

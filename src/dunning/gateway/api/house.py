@@ -21,6 +21,7 @@ from dunning.errors import LedgerError
 from dunning.gateway.api.limiting import Limiter
 from dunning.gateway.api.problems import Trouble
 from dunning.ledger import Ledger
+from dunning.providers.base import PaymentProvider
 from dunning.settings import AccountSettings
 
 log = structlog.get_logger("gateway")
@@ -36,6 +37,7 @@ class Api:
 
     Attributes:
         accounts: merchant accounts by name, as the settings have them.
+        providers: their adapters, for what is asked of the provider itself.
         machine_now: the clock of creations.
         answer_seconds: how long a command's answer is waited for.
         http: tries a backend's endpoint; without it, none is tried.
@@ -48,6 +50,7 @@ class Api:
     answer_seconds: float = 30.0
     query_seconds: float = 5.0
     http: httpx.AsyncClient | None = None
+    providers: Mapping[str, PaymentProvider] = field(default_factory=dict)
 
     @property
     def ledger(self) -> Ledger:

@@ -191,7 +191,7 @@ def _kinds_of(path: str, operation: dict[str, Any]) -> list[str]:
     last = path.rpartition("/")[2]
     if last in COMMANDS:
         kinds += ["refused", "conflict", "no-answer"]
-    elif path == REFUND_ORDER:
+    elif path == REFUND_ORDER or last == "portal_link":
         kinds.append("refused")
     elif path == "/v1/events/test":
         kinds.append("conflict")

@@ -336,6 +336,12 @@ class TestDeliveryView(View):
     event_id: str
 
 
+class PortalLinkView(View):
+    """The customer's own page at the provider."""
+
+    url: str = Field(description="for the customer alone; short-lived, so make one for each visit")
+
+
 class CommandView(View):
     """A command and its final result; null while it waits."""
 
