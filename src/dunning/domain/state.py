@@ -6,9 +6,8 @@ It holds no contacts. Every instant is business time in UTC. Closed obligations 
 
 from __future__ import annotations
 
+from dataclasses import field
 from datetime import datetime, timedelta
-
-from pydantic import Field
 
 from dunning.domain.attempts import Attempt, Trigger
 from dunning.domain.base import Known, Value
@@ -117,7 +116,7 @@ class Obligation(Known):
     amount: int
     currency: str
     description: str = ""
-    metadata: dict[str, str | int | bool] = Field(default_factory=dict)
+    metadata: dict[str, str | int | bool] = field(default_factory=dict)
     due_at: datetime
     opened_at: datetime
     period_end: datetime | None = None
@@ -175,7 +174,7 @@ class Attention(Value):
     what: str
 
 
-class State(Known):
+class State(Value):
     """One subscription, whole.
 
     Attributes:
