@@ -245,7 +245,7 @@ class Calendar(Value):
             return anchor + timedelta(days=steps)
         if self.interval is Interval.WEEK:
             return anchor + timedelta(weeks=steps)
-        return self._on_date(later_month(anchor.date(), steps * self._months))
+        return later_month(anchor, steps * self._months)
 
     @property
     def _months(self) -> int:

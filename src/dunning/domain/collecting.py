@@ -41,9 +41,7 @@ def start_attempt(step: Step, obligation: Obligation) -> None:
     planned = _on_usable_method(step, obligation)
     if planned is None:
         return
-    state = step.s
-    obligation = state.obligation(obligation.id)
-    status = obligation.status
+    state, status = step.s, obligation.status
     if status is CycleStatus.RETRYING:
         status = step_cycle(status, CycleFact.RUNG_DUE)
     attempt = Attempt(

@@ -85,10 +85,6 @@ class Decision(NamedTuple):
     refund: str | None = None
 
 
-def _at_then_rank(candidate: Decision) -> tuple[datetime, int]:
-    return candidate.at, _ORDER[candidate.do]
-
-
 def decide(state: State, now: datetime) -> Decision | None:
     """The earliest thing to do; None when only a message from outside can change anything.
 
@@ -96,8 +92,11 @@ def decide(state: State, now: datetime) -> Decision | None:
         state: the subscription.
         now: business time; decisions whose instant has passed are to be carried out at once.
     """
-    found = _candidates(state)
-    return min(found, key=_at_then_rank) if len(found) > 1 else next(iter(found), None)
+    first: Decision | None = None
+    for one in _candidates(state):
+        if first is None or one.at < first.at or (one.at == first.at and _ORDER[one.do] < _ORDER[first.do]):
+            first = one
+    return first
 
 
 def _candidates(state: State) -> list[Decision]:

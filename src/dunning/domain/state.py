@@ -52,7 +52,7 @@ class MethodState(Known):
 
     def is_usable(self, at: datetime) -> bool:
         """Whether an automatic attempt may be planned on it. SPEC 7."""
-        return self.verdict not in _DEAD and not self.is_expired(at)
+        return self.verdict not in _DEAD and (self.expires is None or not self.is_expired(at))
 
 
 class PlannedAttempt(Known):
@@ -237,14 +237,21 @@ class State(Value):
 
     def obligation(self, obligation_id: str) -> Obligation:
         """The obligation with this id; `KeyError` when the state does not hold it."""
+        found = self.find(obligation_id)
+        if found is None:
+            raise KeyError(obligation_id)
+        return found
+
+    def find(self, obligation_id: str) -> Obligation | None:
+        """The obligation with this id, if the state holds it."""
         for obligation in reversed(self.obligations):  # the one asked for is the latest, nearly always
             if obligation.id == obligation_id:
                 return obligation
-        raise KeyError(obligation_id)
+        return None
 
     def has(self, obligation_id: str) -> bool:
         """Whether the state holds this obligation."""
-        return any(o.id == obligation_id for o in reversed(self.obligations))
+        return self.find(obligation_id) is not None
 
     def method(self, token: str | None) -> MethodState | None:
         """The method with this token."""
