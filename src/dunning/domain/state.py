@@ -274,9 +274,12 @@ class State(Value):
         return tuple(o for o in self.obligations if o.is_open)
 
     @property
-    def unsettled(self) -> tuple[Obligation, ...]:
-        """Obligations with a charge on its way: in flight, pending or unknown."""
-        return tuple([o for o in self.obligations if o.status in UNSETTLED_CYCLE or o.in_flight is not None])
+    def is_settled(self) -> bool:
+        """Whether no charge is on its way: in flight, pending or unknown."""
+        for obligation in self.obligations:
+            if obligation.status in UNSETTLED_CYCLE or obligation.in_flight is not None:
+                return False
+        return True
 
     def refund(self, key: str) -> Refund | None:
         """The refund with this key."""

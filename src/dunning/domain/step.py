@@ -144,5 +144,6 @@ class Step:
 
     def done(self) -> Applied:
         """Close the step: the revision is raised."""
-        self.set(revision=self.s.revision + 1, latest=self.now)
+        self._fields["revision"] += 1
+        self._fields["latest"] = self.now
         return Applied(self.s, self._drafts, tuple(self._notices.values()), tuple(self._results))
