@@ -36,6 +36,9 @@ MAX_STEPS = 200_000
 _KEPT = OPEN_CYCLE | {CycleStatus.FAILED}
 """What stays in the state: it can still be collected."""
 
+_USES_A_NUMBER = frozenset({Do.OPEN_CYCLE, Do.SKIP_CYCLE})
+"""What begins the next cycle of the calendar."""
+
 _PAID = ScriptedSuccess()
 """Every charge beyond the script's words."""
 
@@ -116,7 +119,7 @@ class Walk(PlanWalk):
     def _is_far_enough(self, decision: Decision, until: datetime | None, cycles: int) -> bool:
         if until is not None and decision.at > until:
             return True
-        return decision.do in (Do.OPEN_CYCLE, Do.SKIP_CYCLE) and self.state.next_number > cycles
+        return decision.do in _USES_A_NUMBER and self.state.next_number > cycles
 
     # --- what the script does by itself ---------------------------------------------------------
 
