@@ -51,7 +51,7 @@ class TestWithoutGraceAndHold:
 
     def test_it_moves_with_the_last_rung(self):
         # L3: an outage moved the last rung to the 24th
-        late = (*ladder()[:2], ladder()[2].but(at=at("2026-03-24T13:10")))
+        late = (*ladder()[:2], ladder()[2]._replace(at=at("2026-03-24T13:10")))
         assert window(rungs=late, next_due_at="2026-04-05T13:10").end == at("2026-03-24T13:10")
 
     def test_weekly_keeps_what_lies_before_the_next_due_instant(self):
