@@ -1,16 +1,19 @@
 """Resident memory of one cached subscription with an open ladder. SPEC 19.
 
 Three items, 20 metadata keys, one declined charge and a timer to the next rung. A worker process takes up some
-subscriptions first, so that its libraries, pools and caches are there; the growth of its resident memory over the
-next ones, divided by their number, is the figure. Garbage is collected before both looks, and nothing is evicted:
-fewer runs are started than a worker keeps (1,000).
+subscriptions first, so that its libraries, pools and caches are there. Then it takes up batches; the figure is the
+growth of its resident memory over a batch, divided by its subscriptions, the median of all batches: one batch may pay
+for a thread or a pool that stays. Before each look garbage is collected and free pages are given back. Nothing is
+evicted: fewer runs are started than a worker keeps (1,000).
 """
 
 from __future__ import annotations
 
 import asyncio
+import statistics
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from benchmarks.data import subscription
@@ -18,13 +21,13 @@ from benchmarks.rows import Row, reached
 from benchmarks.stage import Stage, gathered, open_stage
 from dunning.contract import workflow_id
 
-FIRST, MORE = 100, 400
-QUICK_FIRST, QUICK_MORE = 30, 90
+FIRST, MORE, TIMES = 100, 100, 5
+QUICK_FIRST, QUICK_MORE, QUICK_TIMES = 30, 45, 2
 BATCH = 40
 ASKED_KB = 100.0
 """SPEC 19."""
-CEILING_KB = 200.0
-"""What is enforced: the figure that was measured, and two fifths more. See docs/performance.md."""
+CEILING_KB = 175.0
+"""What is enforced: the higher of the figures that were measured, and a sixth more. See docs/performance.md."""
 
 ITEMS = [
     {"product_id": "pro", "role": "base", "quantity": 1, "unit_amount": 100_000},
@@ -58,18 +61,20 @@ async def begin(stage: Stage, names: list[str]) -> None:
     assert charged == wanted, f"not one declined charge each: missing {dict(missing)}, too many {dict(extra)}"
 
 
-async def _measure(first: int, more: int) -> float:
+async def _measure(first: int, more: int, times: int) -> float:
     async with open_stage() as stage, stage.worker("ours") as worker:
         await begin(stage, [f"first-{number:04d}" for number in range(first)])
-        before = await worker.used(is_clean=True)
-        await begin(stage, [f"more-{number:04d}" for number in range(more)])
-        after = await worker.used(is_clean=True)
-    return (after.rss - before.rss) / more / 1000
+        looks = [await worker.used(is_clean=True)]
+        for batch in range(times):
+            await begin(stage, [f"more-{batch}-{number:04d}" for number in range(more)])
+            looks.append(await worker.used(is_clean=True))
+    return statistics.median(after.rss - before.rss for before, after in pairwise(looks)) / more / 1000
 
 
 def run(*, is_quick: bool = False) -> list[Row]:
     """One worker process; a quick run has too few subscriptions to enforce anything."""
-    grown = asyncio.run(_measure(QUICK_FIRST, QUICK_MORE) if is_quick else _measure(FIRST, MORE))
+    size = (QUICK_FIRST, QUICK_MORE, QUICK_TIMES) if is_quick else (FIRST, MORE, TIMES)
+    grown = asyncio.run(_measure(*size))
     aim = f"SPEC 19 asks <= {ASKED_KB:g}: {reached(grown <= ASKED_KB)}"
     ceiling = None if is_quick else CEILING_KB
     return [Row("memory of a cached subscription in a ladder", grown, "kB", at_most=ceiling, aim=aim)]

@@ -8,26 +8,25 @@ from contextlib import contextmanager
 import psycopg
 
 from dunning.domain.event_catalogue import check_event
-from dunning.domain.messages import EventDraft
-from dunning.domain.step import Step
+from dunning.domain.step import Applied, Step
 
 
 @contextmanager
 def checked_steps() -> Iterator[None]:
     """While it lasts, an event of the machine that breaks its promise fails the test that it happens in."""
-    told = Step._told
+    done = Step.done
 
-    def checked(self: Step) -> tuple[EventDraft, ...]:
-        events = told(self)
-        for event in events:
+    def checked(self: Step) -> Applied:
+        applied = done(self)
+        for event in applied.events:
             check_event(event.type.value, event.data)
-        return events
+        return applied
 
-    Step._told = checked  # type: ignore[method-assign]
+    Step.done = checked  # type: ignore[method-assign]
     try:
         yield
     finally:
-        Step._told = told  # type: ignore[method-assign]
+        Step.done = done  # type: ignore[method-assign]
 
 
 async def require_promised(url: str) -> None:

@@ -60,7 +60,7 @@ class CommandHandlers:
         if done is not None or state is None:
             return done
         is_queued = any(c.command_id == command.command_id for c in state.queue)
-        if is_queued and state.unsettled and waits(state, command):
+        if is_queued and not state.is_settled and waits(state, command):
             reason = "a charge is on its way; the command is carried out when it has settled"
             return CommandResult(command_id=command.command_id, status="accepted", reason=reason)
         later = waits_for_plan(state, command)

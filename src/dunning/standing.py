@@ -136,9 +136,9 @@ def obligation_json(owed: Obligation) -> dict[str, Any]:
         "due_at": instant(owed.due_at),
         "window_end": _instant(owed.window_end),
         "grace_ends_at": _instant(owed.grace_ends_at),
-        "attempts": [a.model_dump(mode="json") for a in owed.attempts],
-        "next": owed.next.model_dump(mode="json") if owed.next is not None else None,
-        "dropped_rungs": [d.model_dump(mode="json") for d in owed.dropped],
+        "attempts": [a.as_json() for a in owed.attempts],
+        "next": owed.next.as_json() if owed.next is not None else None,
+        "dropped_rungs": [d.as_json() for d in owed.dropped],
     }
 
 

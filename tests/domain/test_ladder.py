@@ -328,7 +328,7 @@ class TestPolicy:
             rungs_of(days)
 
     def test_day_zero_is_refused(self):
-        with pytest.raises(ValueError, match="greater than or equal to 1"):
+        with pytest.raises(ValueError, match="from 1 or more"):
             rungs_of((0, 3))
 
     def test_a_rung_not_later_than_its_base_is_refused(self):

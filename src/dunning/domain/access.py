@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from dunning.domain.base import Value
 from dunning.domain.plans import PlanState
@@ -13,7 +13,7 @@ from dunning.domain.tables import CycleStatus, SubscriptionStatus
 _S = SubscriptionStatus
 
 
-class Access(Value):
+class Access(NamedTuple):
     """Whether the customer may use the product, until when as far as is known, and why."""
 
     is_granted: bool
@@ -58,12 +58,12 @@ def access(state: State, now: datetime) -> Access:
     if plan is not None and plan.phase is not None:
         return _stated(plan, now)
     if state.status in (_S.ON_HOLD, _S.INACTIVE, _S.FAILED):
-        return Access(is_granted=False, until=None, because=f"the subscription is {state.status.value}")
+        return Access(False, None, f"the subscription is {state.status.value}")
     trial = state.terms.schedule.trial_ends_at
     if trial is not None and now < trial:
-        return Access(is_granted=True, until=trial, because="the trial is not over")
+        return Access(True, trial, "the trial is not over")
     if state.paid_until is not None and now < state.paid_until:
-        return Access(is_granted=True, until=state.paid_until, because="the period is paid")
+        return Access(True, state.paid_until, "the period is paid")
     cycle = state.open_cycle
     if state.status is _S.ACTIVE:
         return _active(state, now)
@@ -71,8 +71,8 @@ def access(state: State, now: datetime) -> Access:
         until = cycle.grace_ends_at or cycle.window_end
         if until is None or now < until or cycle.status in (CycleStatus.PENDING, CycleStatus.UNKNOWN):
             lasts = "grace" if cycle.grace_ends_at is not None else "recovery window"
-            return Access(is_granted=True, until=until, because=f"the unpaid cycle is within its {lasts}")
-    return Access(is_granted=False, until=None, because=f"{state.status.value}, and no paid period runs")
+            return Access(True, until, f"the unpaid cycle is within its {lasts}")
+    return Access(False, None, f"{state.status.value}, and no paid period runs")
 
 
 def told_access(state: State, now: datetime) -> dict[str, Any]:
@@ -90,18 +90,18 @@ def _stated(plan: PlanState, now: datetime) -> Access:
     """What the provider said when it was read last. SPEC 12."""
     until = plan.access_until
     if until is not None and now < until:
-        return Access(is_granted=True, until=until, because="the provider states access until then")
+        return Access(True, until, "the provider states access until then")
     words = plan.phase.value if plan.phase is not None else "unknown"
-    return Access(is_granted=False, until=None, because=f"the provider states no access: {words}")
+    return Access(False, None, f"the provider states no access: {words}")
 
 
 def _active(state: State, now: datetime) -> Access:
     if state.open_cycle is not None:
-        return Access(is_granted=True, until=None, because="the due cycle has not been declined")
+        return Access(True, None, "the due cycle has not been declined")
     if any(o.status is CycleStatus.FAILED and o.is_cycle for o in state.obligations):
         due = state.calendar.due(state.next_number) if state.calendar is not None else None
-        return Access(is_granted=True, until=due, because="the plan goes on after a failed cycle (RESUME)")
+        return Access(True, due, "the plan goes on after a failed cycle (RESUME)")
     due = None
     if state.calendar is not None and state.calendar.has_cycle(state.next_number):
         due = state.calendar.due(state.next_number)
-    return Access(is_granted=True, until=due, because="active, and no due cycle has been declined")
+    return Access(True, due, "active, and no due cycle has been declined")

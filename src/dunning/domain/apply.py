@@ -138,11 +138,11 @@ def _attempt_started(step: Step, fact: facts.AttemptStarted) -> None:
 
 
 def _attempt_concluded(step: Step, fact: facts.AttemptConcluded) -> None:
-    if not step.s.has(fact.obligation):
+    obligation = step.s.find(fact.obligation)
+    if obligation is None:
         if fact.outcome.kind is OutcomeKind.SUCCEEDED:
             step.attend(f"a payment arrived for obligation {fact.obligation}, which was closed long ago")
         return
-    obligation = step.s.obligation(fact.obligation)
     if fact.is_look_up:
         obligation = collecting.count_look(step, obligation)
     collecting.conclude_attempt(step, obligation, fact.number, fact.outcome)

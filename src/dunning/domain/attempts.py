@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated
 
 from pydantic import Field
 
@@ -93,7 +94,7 @@ class Attempt(Known):
         looks: how often an unclear or pending outcome was looked up.
     """
 
-    number: int = Field(ge=1)
+    number: Annotated[int, Field(ge=1)]
     trigger: Trigger
     rung: int | None = None
     rung_days: int = 0

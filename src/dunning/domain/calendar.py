@@ -36,6 +36,10 @@ class Interval(StrEnum):
     YEAR = "YEAR"
 
 
+_DAYS_OF = {Interval.DAY: 1, Interval.WEEK: 7}
+_MONTHS_OF = {Interval.MONTH: 1, Interval.YEAR: 12}
+
+
 class Weekday(StrEnum):
     """A day of the week; the order is that of `date.weekday()`."""
 
@@ -241,15 +245,12 @@ class Calendar(Value):
 
     def _plain(self, index: int) -> datetime:
         anchor, steps = self.anchor_at, index * self.interval_count
-        if self.interval is Interval.DAY:
-            return anchor + timedelta(days=steps)
-        if self.interval is Interval.WEEK:
-            return anchor + timedelta(weeks=steps)
-        return self._on_date(later_month(anchor.date(), steps * self._months))
+        days = _DAYS_OF.get(self.interval)
+        return later_month(anchor, steps * self._months) if days is None else anchor + timedelta(days=days * steps)
 
     @property
     def _months(self) -> int:
-        return 12 if self.interval is Interval.YEAR else 1
+        return _MONTHS_OF[self.interval]
 
     def _on_date(self, day: date) -> datetime:
         return self.anchor_at.replace(year=day.year, month=day.month, day=day.day)

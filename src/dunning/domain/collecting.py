@@ -12,6 +12,17 @@ from dunning.domain.step import Step
 from dunning.domain.tables import CycleFact, CycleStatus, step_cycle
 from dunning.domain.unpaid import fall_due, prove
 
+_SETTLED = frozenset(
+    {OutcomeKind.SUCCEEDED, OutcomeKind.DECLINED, OutcomeKind.ABSENT, OutcomeKind.METHOD_REFUSED},
+)
+"""Nothing more is to be heard of such an attempt, but for a success that was not known."""
+
+_UNCLEAR = frozenset({OutcomeKind.PENDING, OutcomeKind.UNKNOWN})
+"""The provider has to be asked again."""
+
+_TAKEN = frozenset({OutcomeKind.SUCCEEDED, OutcomeKind.DECLINED, OutcomeKind.PENDING})
+"""The provider took the attempt's method: it is the customer's there now."""
+
 # --- planning the first try ------------------------------------------------------------------------
 
 
@@ -41,9 +52,7 @@ def start_attempt(step: Step, obligation: Obligation) -> None:
     planned = _on_usable_method(step, obligation)
     if planned is None:
         return
-    state = step.s
-    obligation = state.obligation(obligation.id)
-    status = obligation.status
+    state, status = step.s, obligation.status
     if status is CycleStatus.RETRYING:
         status = step_cycle(status, CycleFact.RUNG_DUE)
     attempt = Attempt(
@@ -114,23 +123,18 @@ def conclude_attempt(step: Step, obligation: Obligation, number: int, outcome: O
 
 
 def _is_settled(attempt: Attempt) -> bool:
-    return attempt.outcome is not None and attempt.outcome.kind in (
-        OutcomeKind.SUCCEEDED,
-        OutcomeKind.DECLINED,
-        OutcomeKind.ABSENT,
-        OutcomeKind.METHOD_REFUSED,
-    )
+    return attempt.outcome is not None and attempt.outcome.kind in _SETTLED
 
 
 def _with_outcome(step: Step, obligation: Obligation, attempt: Attempt, outcome: Outcome) -> Obligation:
     unclear = attempt.unclear_since
     looks = attempt.looks
-    if outcome.kind in (OutcomeKind.PENDING, OutcomeKind.UNKNOWN) and unclear is None:
+    if unclear is None and outcome.kind in _UNCLEAR:
         unclear = outcome.at
     absent = attempt.absent_since or outcome.at if outcome.is_absent else attempt.absent_since
     new = attempt.but(outcome=outcome, unclear_since=unclear, absent_since=absent, looks=looks)
     attempts = (*obligation.attempts[: new.number - 1], new, *obligation.attempts[new.number :])
-    if outcome.kind in (OutcomeKind.SUCCEEDED, OutcomeKind.DECLINED, OutcomeKind.PENDING):
+    if outcome.kind in _TAKEN:
         step.set(attached=attempt.method)
     page = step.s.page
     if page is not None and page.key == attempt.key and outcome.kind in SETTLED_KINDS:

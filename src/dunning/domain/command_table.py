@@ -182,7 +182,7 @@ def _restore(state: State, command: Command, now: datetime) -> str | None:
 def _retry_now(state: State, command: Command, now: datetime) -> str | None:
     if not isinstance(command, RetryNow):
         return None
-    if retry_target(state, command) is None and not state.unsettled:
+    if retry_target(state, command) is None and state.is_settled:
         return "nothing is owed that could be tried"
     if not any(m.verdict != "HARD" and not m.is_expired(now) for m in state.methods):
         return "every payment method was declined for good or has expired: ask for another one"

@@ -86,10 +86,6 @@ class Decision(NamedTuple):
     refund: str | None = None
 
 
-def _at_then_rank(candidate: Decision) -> tuple[datetime, int]:
-    return candidate.at, _ORDER[candidate.do]
-
-
 def decide(state: State, now: datetime) -> Decision | None:
     """The earliest thing to do; None when only a message from outside can change anything.
 
@@ -97,8 +93,12 @@ def decide(state: State, now: datetime) -> Decision | None:
         state: the subscription.
         now: business time; decisions whose instant has passed are to be carried out at once.
     """
-    found = _candidates(state)
-    return min(found, key=_at_then_rank) if len(found) > 1 else next(iter(found), None)
+    first: Decision | None = None
+    for one in _candidates(state):
+        # Of two at one instant the first one in the order of `Do`.
+        if first is None or one.at < first.at or (one.at == first.at and _ORDER[one.do] < _ORDER[first.do]):
+            first = one
+    return first
 
 
 def _candidates(state: State) -> list[Decision]:
@@ -112,7 +112,7 @@ def _candidates(state: State) -> list[Decision]:
             found += _collection(state, obligation)
     if state.plan is not None:
         found += _plan(state)
-    if not state.unsettled and (state.plan is None or state.plan.is_released):
+    if (state.plan is None or state.plan.is_released) and state.is_settled:
         found += _cycles(state)
     if state.notices:
         found += _notices(state)
@@ -127,7 +127,7 @@ def _commands(state: State) -> Iterator[Decision]:
     command = state.queue[0]
     if expecting.is_put_off(state, command):
         return
-    if not (state.unsettled and waits(state, command)):
+    if state.is_settled or not waits(state, command):
         yield Decision(do=Do.RUN_COMMAND, at=state.latest, because=f"command {command.name} was received")
 
 
@@ -147,19 +147,18 @@ def _activation(state: State) -> Iterator[Decision]:
         if state.mandate_expires_at is not None:
             limit = min(limit, state.mandate_expires_at)
         yield Decision(do=Do.TIME_OUT_ACTIVATION, at=limit, because="the mandate link was not completed in time")
-    is_ready = state.open_cycle is None and not state.unsettled and not expecting.is_plan_starting(state)
+    is_ready = state.open_cycle is None and state.is_settled and not expecting.is_plan_starting(state)
     if state.status is SubscriptionStatus.ACTIVATING and is_ready:
         yield Decision(do=Do.ACTIVATE, at=state.latest, because="the mandate is authorised")
 
 
 def _collection(state: State, obligation: Obligation) -> Iterator[Decision]:
-    attempt = obligation.in_flight
-    if attempt is not None:
+    if obligation.in_flight is not None:
         return
     if obligation.status in UNSETTLED_CYCLE:
         yield from _clearing(obligation)
         return
-    may_charge = expecting.may_charge(state, obligation)
+    may_charge = state.plan is None or expecting.may_charge(state, obligation)
     planned = obligation.next if may_charge else None
     if planned is not None and (at := planning.charge_at(state, obligation, planned)) is not None:
         because = planned.because
@@ -209,7 +208,7 @@ def _plan(state: State) -> Iterator[Decision]:
     """What the provider's own calendar asks of us, and what it leaves of ours."""
     for one in expecting.plan_expectations(state):
         yield Decision(do=Do(one.what), at=one.at, because=one.because)
-    if state.plan is not None and not state.plan.is_released and not state.unsettled:
+    if state.plan is not None and not state.plan.is_released and state.is_settled:
         for one in expecting.cycle_expectations(state):
             yield Decision(do=Do(one.what), at=one.at, because=one.because)
 
@@ -266,7 +265,7 @@ def _refunds(state: State) -> Iterator[Decision]:
 
 
 def _ending(state: State) -> Iterator[Decision]:
-    if state.unsettled or any(True for _ in expecting.plan_expectations(state)):
+    if not state.is_settled or any(True for _ in expecting.plan_expectations(state)):
         return
     if state.reference is not None and not state.is_mandate_ended:
         yield Decision(do=Do.END_MANDATE, at=state.latest, because="nothing is collected any more")

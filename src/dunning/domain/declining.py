@@ -21,7 +21,6 @@ def declined(step: Step, obligation: Obligation, attempt: Attempt, outcome: Outc
     step.set(last_decline=klass)
     if klass in _NEEDS_CUSTOMER:
         judge(step, attempt.method, klass, outcome.raw_code)
-    obligation = step.s.obligation(obligation.id)
     if lifecycle.is_stop_waiting(step.s, obligation):
         step.move(obligation, CycleFact.DECLINED_AFTER_STOP, closed_at=step.now, closed_because="stopped", next=None)
         return
@@ -51,7 +50,7 @@ def declined(step: Step, obligation: Obligation, attempt: Attempt, outcome: Outc
 def method_refused(step: Step, obligation: Obligation, attempt: Attempt, outcome: Outcome) -> None:
     """Another subscription of the customer proved this method dead: nothing was sent. SPEC 7."""
     judge(step, attempt.method, DeclineClass.HARD, outcome.raw_code)
-    _ask_for_method(step, step.s.obligation(obligation.id), attempt, CycleFact.NO_USABLE_METHOD)
+    _ask_for_method(step, obligation, attempt, CycleFact.NO_USABLE_METHOD)
 
 
 def judge(step: Step, token: str, verdict: DeclineClass, code: str | None) -> None:

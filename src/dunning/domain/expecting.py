@@ -259,7 +259,7 @@ def is_after_pause(state: State, until: datetime | None) -> bool:
 
 def _may_replace(state: State) -> bool:
     """No cycle is being collected, and the next one is far enough away: no day is charged twice or missed."""
-    if has_open_window(state) or state.calendar is None or state.unsettled:
+    if has_open_window(state) or state.calendar is None or not state.is_settled:
         return False
     due = state.calendar.due_if_any(state.next_number)
     return due is not None and due - state.latest > REPLACE_AHEAD

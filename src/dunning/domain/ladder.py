@@ -16,10 +16,6 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
-from pydantic import Field
-
-from dunning.domain.base import Known, Value
-
 LATE = timedelta(hours=12)
 """An attempt that ran so late is the base by its actual time."""
 
@@ -34,17 +30,17 @@ NO_SPREAD = timedelta(0)
 _DAY = timedelta(days=1)
 
 
-class Rung(Value):
+class Rung(NamedTuple):
     """One planned retry. `index` counts from 1; `days` after the first attempt, cumulative."""
 
-    index: int = Field(ge=1)
-    days: int = Field(ge=1)
+    index: int  # type: ignore[assignment]  # hides `tuple.index`, which nobody asks a rung for
+    days: int
 
 
-class PlannedRung(Known):
+class PlannedRung(NamedTuple):
     """A rung with its instant, and why then. `not_before`: the attempt itself never starts before it."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides `tuple.index`, which nobody asks a rung for
     days: int
     at: datetime
     because: str
@@ -74,10 +70,9 @@ def rungs_of(days: Sequence[int]) -> tuple[Rung, ...]:
 
 @lru_cache(maxsize=1024)
 def _rungs_of(days: tuple[int, ...]) -> tuple[Rung, ...]:
-    rungs = tuple(Rung(index=index, days=day) for index, day in enumerate(days, start=1))
-    if any(later.days <= before.days for before, later in pairwise(rungs)):
-        raise ValueError(f"days of a ladder must increase strictly, were {list(days)}")
-    return rungs
+    if any(later <= before for before, later in pairwise((0, *days))):
+        raise ValueError(f"days of a ladder must increase strictly from 1 or more, were {list(days)}")
+    return tuple(Rung(index, day) for index, day in enumerate(days, start=1))
 
 
 def uniform_days(interval_count: int, total: int) -> tuple[int, ...]:
@@ -129,13 +124,36 @@ def rung_instant(
     """
     if days <= base.days:
         raise ValueError(f"days: must be later than the base's day {base.days}, was {days}")
-    start = effective_base(base) - spread
-    gap = _DAY * (days - base.days)
-    at = at_time_of(start + gap, anchor)
-    because = f"day {days} of the ladder"
-    if at - start < gap - LATE:
-        at += _DAY
-        because += f", one day later: {gap.days} days after its base, {at:%H:%M} UTC would be too soon"
+    planned = _anchored(effective_base(base) - spread, days, days - base.days, clock_of(anchor))
+    if spread or others or again is not None or not_before is not None:
+        return _moved(planned, not_before=not_before, others=others, again=again, spread=spread)
+    return planned
+
+
+def _anchored(start: datetime, days: int, gap_days: int, clock: time) -> Planned:
+    """The UTC date of the base plus the gap, at the anchor's time of day; a day later if that is too soon. SPEC 6."""
+    gap = _DAY * gap_days
+    at = start + gap
+    if at.tzinfo is UTC and at.timetz() == clock:  # the base ran on its plan, at the anchor's time already
+        return Planned(at, f"day {days} of the ladder")
+    at = at_time_of(at, clock)
+    if at - start >= gap - LATE:
+        return Planned(at, f"day {days} of the ladder")
+    at += _DAY
+    too_soon = f"one day later: {gap_days} days after its base, {at:%H:%M} UTC would be too soon"
+    return Planned(at, f"day {days} of the ladder, {too_soon}")
+
+
+def _moved(
+    planned: Planned,
+    *,
+    not_before: datetime | None,
+    others: Sequence[datetime],
+    again: datetime | None,
+    spread: timedelta,
+) -> Planned:
+    """What else moves a rung, each by whole days: other attempts, one that was made again, an advised wait. SPEC 6."""
+    at, because, _ = planned
     if others and any(timedelta(0) <= at + spread - other < TOO_CLOSE for other in others):
         at += _DAY
         because += ", one day later: another attempt was made less than 24 hours before"
@@ -174,14 +192,17 @@ def remaining_plan(
     Rungs up to the base's day are left out. An advised wait moves the first rung; later ones keep their gaps.
     """
     clock = clock_of(anchor)
+    start, before = effective_base(base) - spread, base.days
+    is_moved = bool(spread or others or again is not None or not_before is not None)
     plan: list[PlannedRung] = []
-    for rung in rungs:
-        if rung.days <= base.days:
+    for index, days in rungs:
+        if days <= before:
             continue
-        planned = rung_instant(base, rung.days, clock, not_before=not_before, others=others, again=again, spread=spread)
-        at, because, moved_to = planned
-        plan.append(PlannedRung(index=rung.index, days=rung.days, at=at, because=because, not_before=moved_to))
-        base = Base(at, at, rung.days)
+        planned = _anchored(start, days, days - before, clock)
+        if is_moved:
+            planned = _moved(planned, not_before=not_before, others=others, again=again, spread=spread)
+        plan.append(PlannedRung(index, days, *planned))
+        start, before = planned.at - spread, days
     return tuple(plan)
 
 

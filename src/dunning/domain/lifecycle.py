@@ -49,8 +49,11 @@ def next_due_after(state: State, obligation: Obligation, instant: datetime) -> d
     """The first calendar instant in the future of `instant`: the window never passes it. SPEC 5, 8."""
     if not obligation.is_cycle or state.calendar is None or obligation.number is None:
         return None
+    shift, following = planning.spread(state), obligation.number + 1
+    due = state.calendar.due_if_any(following)
+    if due is not None and due > instant:  # nearly always: a charge runs in its own period
+        return due + shift
     number = state.calendar.first_number_at_or_after(instant, after_number=obligation.number)
-    shift = planning.spread(state)
     while (due := state.calendar.due_if_any(number)) is not None:
         if due + shift > instant:
             return due + shift

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -52,7 +53,7 @@ class EventDraft(Known):
 
     type: EventType
     at: datetime
-    data: dict[str, Any] = Field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
     key: str | None = None
 
 

@@ -10,6 +10,9 @@ from calendar import isleap
 from datetime import date, timedelta
 from functools import lru_cache
 from math import gcd
+from typing import TypeVar
+
+_Day = TypeVar("_Day", bound=date)
 
 FAR = 4000
 """Years beyond this end a calendar; no date library reaches much further."""
@@ -22,12 +25,15 @@ _ROUND = 4800
 """After so many months (400 years) the lengths of months repeat."""
 
 
-def later_month(day: date, months: int) -> date:
-    """`day` so many months later, clamped to the month's length. Raises `OverflowError` beyond year 4000."""
+def later_month(day: _Day, months: int) -> _Day:
+    """`day` (or an instant, in its own offset) so many months later, clamped to the month's length.
+
+    Raises `OverflowError` beyond year 4000.
+    """
     year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
     if not 1 <= year <= FAR:
         raise OverflowError("the calendar has no end within the range of dates")
-    return date(year, month + 1, min(day.day, _length(year, month + 1)))
+    return day.replace(year=year, month=month + 1, day=min(day.day, _length(year, month + 1)))
 
 
 def _length(year: int, month: int) -> int:

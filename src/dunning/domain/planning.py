@@ -128,7 +128,7 @@ def base_attempt(obligation: Obligation) -> Attempt | None:
 
 def counted_attempts(obligation: Obligation) -> int:
     """How many attempts `max_attempts` has seen. SPEC 4."""
-    return len([a for a in obligation.attempts if a.trigger in COUNTED_TRIGGERS and a.retry_of is None])
+    return len([1 for a in obligation.attempts if a.retry_of is None and a.trigger in COUNTED_TRIGGERS])
 
 
 def next_number(obligation: Obligation) -> int:
@@ -146,14 +146,14 @@ def next_rung(state: State, obligation: Obligation, now: datetime, method: Metho
         return Plan(next=None)
     ahead = _ahead(state, obligation, base)
     window = _window(state, obligation, ahead)
-    kept = {rung.index for rung in window.kept}
+    outside = {rung.index for rung in window.dropped}
     dropped: list[DroppedRung] = []
     for rung in ahead:
         if rung.index in obligation.gone:
             continue
         # The first rung ahead is counted from the base already; a later one, once those before it are dropped.
         planned = rung if rung is ahead[0] else _from_base(state, obligation, base, rung)
-        if planned.at >= now and rung.index in kept:
+        if planned.at >= now and rung.index not in outside:
             next_attempt = _ladder_attempt(obligation, planned, method)
             return Plan(next=next_attempt, dropped=tuple(dropped), window=window)
         because = "its instant passed while waiting" if planned.at < now else _why_outside(window, rung)
@@ -182,7 +182,7 @@ def _from_base(state: State, obligation: Obligation, base: Attempt, rung: Planne
         again=_made_again(obligation, base),
         spread=spread(state),
     )
-    return rung.but(at=planned.at, because=planned.because, not_before=planned.not_before)
+    return rung._replace(at=planned.at, because=planned.because, not_before=planned.not_before)
 
 
 def _why_outside(window: Window, rung: PlannedRung) -> str:
@@ -216,8 +216,8 @@ def _advised(obligation: Obligation) -> datetime | None:
 
 
 def _base(attempt: Attempt) -> Base:
-    ran = attempt.started_at or attempt.planned_at
-    return Base(planned_at=attempt.planned_at, ran_at=ran, days=attempt.rung_days)
+    planned_at = attempt.planned_at
+    return Base(planned_at, attempt.started_at or planned_at, attempt.rung_days)
 
 
 def _ladder_attempt(obligation: Obligation, rung: PlannedRung, method: MethodState) -> PlannedAttempt:
@@ -257,7 +257,7 @@ def _window(state: State, obligation: Obligation, ahead: tuple[PlannedRung, ...]
 
 def _ran(obligation: Obligation) -> list[PlannedRung]:
     return [
-        PlannedRung(index=attempt.rung, days=attempt.rung_days, at=attempt.planned_at, because=attempt.because)
+        PlannedRung(attempt.rung, attempt.rung_days, attempt.planned_at, attempt.because)
         for attempt in obligation.attempts
         if attempt.rung is not None and attempt.retry_of is None and attempt.trigger is Trigger.LADDER
     ]

@@ -36,6 +36,12 @@ MAX_STEPS = 200_000
 _KEPT = OPEN_CYCLE | {CycleStatus.FAILED}
 """What stays in the state: it can still be collected."""
 
+_USES_A_NUMBER = frozenset({Do.OPEN_CYCLE, Do.SKIP_CYCLE})
+"""What begins the next cycle of the calendar."""
+
+_PAID = ScriptedSuccess()
+"""Every charge beyond the script's words."""
+
 Classifier = Callable[[str], Classified]
 
 
@@ -87,9 +93,9 @@ class Walk(PlanWalk):
         warnings: tuple[str, ...] = ()
         for _ in range(MAX_STEPS):
             decision = decide(self.state, self.now)
-            if self._act_first(decision, until):
+            if self._todo and self._act_first(decision, until):
                 continue
-            by_provider = self._provider_at()
+            by_provider = self._provider_at() if self.state.plan is not None else None
             if by_provider is not None and (decision is None or by_provider <= decision.at):
                 if (until is not None and by_provider > until) or self._is_beyond(cycles):
                     break
@@ -113,14 +119,12 @@ class Walk(PlanWalk):
     def _is_far_enough(self, decision: Decision, until: datetime | None, cycles: int) -> bool:
         if until is not None and decision.at > until:
             return True
-        return decision.do in (Do.OPEN_CYCLE, Do.SKIP_CYCLE) and self.state.next_number > cycles
+        return decision.do in _USES_A_NUMBER and self.state.next_number > cycles
 
     # --- what the script does by itself ---------------------------------------------------------
 
     def _act_first(self, decision: Decision | None, until: datetime | None) -> bool:
         """Facts come before decisions of the same instant. SPEC 8."""
-        if not self._todo:
-            return False
         at, number, action = self._todo[0]
         if (decision is not None and decision.do is not Do.FINISH and at > decision.at) or (until and at > until):
             return False
@@ -165,12 +169,12 @@ class Walk(PlanWalk):
             self.state = self.state.but(obligations=kept)
 
     def _carry_out(self, decision: Decision) -> None:
-        if decision.do in TIME_FACTS:
+        if decision.do is Do.CHARGE:
+            self._charge(decision.obligation or "")
+        elif decision.do in TIME_FACTS:
             self._take(facts.TimeCame(what=decision.do.value, obligation=decision.obligation))
         elif decision.do is Do.RUN_COMMAND:
             self._take(facts.Commanded(command=self.state.queue[0]))
-        elif decision.do is Do.CHARGE:
-            self._charge(decision.obligation or "")
         elif decision.do is Do.LOOK_UP:
             self._look_up(decision.obligation or "")
         elif decision.do is Do.REFUND:
@@ -238,13 +242,13 @@ class Walk(PlanWalk):
             if self.now < end:
                 return Outcome(kind=OutcomeKind.OUTAGE, at=self.now, because=f"outage since {start.isoformat()}")
             self._outage = None
-        scripted = next(self._outcomes, ScriptedSuccess())
+        scripted = next(self._outcomes, _PAID)
         # By their kind: `isinstance` of a model is slow.
         if scripted.kind == "outage":
             self._outage = (self.now, self.now + scripted.lasts)
             return Outcome(kind=OutcomeKind.OUTAGE, at=self.now, because="scripted outage")
         if scripted.kind == "timeout_committed":
-            self._pending[key] = (self.now, ScriptedSuccess())
+            self._pending[key] = (self.now, _PAID)
             return Outcome(kind=OutcomeKind.UNKNOWN, at=self.now, because="no answer came")
         if scripted.kind == "pending":
             self._pending[key] = (self.now + scripted.lasts, scripted.then)
@@ -275,7 +279,7 @@ class Walk(PlanWalk):
         attempt = self.state.obligation(obligation_id).last
         if attempt is None:
             return
-        settles_at, then = self._pending.get(attempt.key, (self.now, ScriptedSuccess()))
+        settles_at, then = self._pending.get(attempt.key, (self.now, _PAID))
         kind = attempt.outcome.kind if attempt.outcome is not None else OutcomeKind.UNKNOWN
         outcome = self._outcome(then) if self.now >= settles_at else Outcome(kind=kind, at=self.now)
         self._take(

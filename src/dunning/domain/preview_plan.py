@@ -39,11 +39,11 @@ class PlanWalk(ABC):
     def _mandate_story(self) -> tuple[str, timedelta]: ...
 
     def _provider_at(self) -> datetime | None:
-        """When the provider does something by itself."""
-        owed = unpaid_cycle(self.state) if self.state.plan is not None else None
+        """When the provider, whose plan it is, does something by itself."""
+        owed = unpaid_cycle(self.state)
         if owed is not None and owed.id in self._pending:
             return self._pending[owed.id][0]
-        return foreseen_plan.next_try(self.state) if self.state.plan is not None else None
+        return foreseen_plan.next_try(self.state)
 
     def _is_beyond(self, cycles: int) -> bool:
         return unpaid_cycle(self.state) is None and self.state.next_number > cycles

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import field
 from datetime import datetime
 from enum import StrEnum
 
@@ -99,7 +100,7 @@ class Refund(Known):
     currency: str | None = None
     may_be_less: bool = False
     item: str | None = None
-    items: dict[str, int] = Field(default_factory=dict)
+    items: dict[str, int] = field(default_factory=dict)
     ends_access: bool = False
     status: RefundStatus = RefundStatus.PLANNED
     tries: int = 0
@@ -107,7 +108,7 @@ class Refund(Known):
     since: datetime | None = None
     wait_until: datetime | None = None
     refund_id: str | None = None
-    parts: dict[str, int] = Field(default_factory=dict)
+    parts: dict[str, int] = field(default_factory=dict)
     is_flagged: bool = False
     because: str = ""
 

@@ -6,9 +6,8 @@ It holds no contacts. Every instant is business time in UTC. Closed obligations 
 
 from __future__ import annotations
 
+from dataclasses import field
 from datetime import datetime, timedelta
-
-from pydantic import Field
 
 from dunning.domain.attempts import Attempt, Trigger
 from dunning.domain.base import Known, Value
@@ -54,7 +53,7 @@ class MethodState(Known):
 
     def is_usable(self, at: datetime) -> bool:
         """Whether an automatic attempt may be planned on it. SPEC 7."""
-        return self.verdict not in _DEAD and not self.is_expired(at)
+        return self.verdict not in _DEAD and (self.expires is None or not self.is_expired(at))
 
 
 class PlannedAttempt(Known):
@@ -127,7 +126,7 @@ class Obligation(Known):
     amount: int
     currency: str
     description: str = ""
-    metadata: dict[str, str | int | bool] = Field(default_factory=dict)
+    metadata: dict[str, str | int | bool] = field(default_factory=dict)
     due_at: datetime
     opened_at: datetime
     period_end: datetime | None = None
@@ -186,7 +185,7 @@ class Attention(Value):
     what: str
 
 
-class State(Known):
+class State(Value):
     """One subscription, whole.
 
     Attributes:
@@ -251,14 +250,21 @@ class State(Known):
 
     def obligation(self, obligation_id: str) -> Obligation:
         """The obligation with this id; `KeyError` when the state does not hold it."""
+        found = self.find(obligation_id)
+        if found is None:
+            raise KeyError(obligation_id)
+        return found
+
+    def find(self, obligation_id: str) -> Obligation | None:
+        """The obligation with this id, if the state holds it."""
         for obligation in reversed(self.obligations):  # the one asked for is the latest, nearly always
             if obligation.id == obligation_id:
                 return obligation
-        raise KeyError(obligation_id)
+        return None
 
     def has(self, obligation_id: str) -> bool:
         """Whether the state holds this obligation."""
-        return any(o.id == obligation_id for o in reversed(self.obligations))
+        return self.find(obligation_id) is not None
 
     def method(self, token: str | None) -> MethodState | None:
         """The method with this token."""
@@ -281,9 +287,12 @@ class State(Known):
         return tuple(o for o in self.obligations if o.is_open)
 
     @property
-    def unsettled(self) -> tuple[Obligation, ...]:
-        """Obligations with a charge on its way: in flight, pending or unknown."""
-        return tuple([o for o in self.obligations if o.status in UNSETTLED_CYCLE or o.in_flight is not None])
+    def is_settled(self) -> bool:
+        """Whether no charge is on its way: in flight, pending or unknown."""
+        for obligation in self.obligations:
+            if obligation.status in UNSETTLED_CYCLE or obligation.in_flight is not None:
+                return False
+        return True
 
     def refund(self, key: str) -> Refund | None:
         """The refund with this key."""

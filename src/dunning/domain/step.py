@@ -5,8 +5,9 @@ A `Step` lives inside one call of `apply` and is never shared; outside, everythi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from dunning.domain.access import told_access
 from dunning.domain.commands import CommandResult
@@ -19,18 +20,45 @@ _PAYMENTS = frozenset({EventType.PAYMENT_SUCCEEDED, EventType.PAYMENT_FAILED})
 """Most of these are written by the ledger in the transaction that settles the attempt, which has no state at hand."""
 
 
-class Applied(NamedTuple):
+_Draft = tuple[EventType, dict[str, Any]]
+
+
+class Applied:
     """The new state, and what follows: events for the backend, notices that are new or changed, command results."""
 
-    state: State
-    events: tuple[EventDraft, ...] = ()
-    notices: tuple[PlannedNotice, ...] = ()
-    results: tuple[CommandResult, ...] = ()
+    __slots__ = ("_drafts", "notices", "results", "state")
+
+    def __init__(
+        self,
+        state: State,
+        drafts: Sequence[_Draft],
+        notices: tuple[PlannedNotice, ...],
+        results: tuple[CommandResult, ...],
+    ) -> None:
+        self.state = state
+        self.notices = notices
+        self.results = results
+        self._drafts = drafts
 
     @property
-    def has_news(self) -> bool:
-        """Whether something has to be recorded."""
-        return bool(self.events or self.notices or self.results)
+    def events(self) -> tuple[EventDraft, ...]:
+        """The events, each with what access is after the whole step: a backend needs no rule of its own. SPEC 10.
+
+        They are written out when they are asked for: `preview` has no use for them.
+        """
+        if not self._drafts:
+            return ()
+        state = self.state
+        granted = told_access(state, state.latest)
+        return tuple(
+            EventDraft(
+                type=event,
+                at=state.latest,
+                data=data if event in _PAYMENTS else {**data, "access": granted},
+                key=f"{state.revision}.{place}",
+            )
+            for place, (event, data) in enumerate(self._drafts)
+        )
 
 
 class Step:
@@ -46,7 +74,7 @@ class Step:
         self.s = state.but()
         self._fields = vars(self.s)
         self.now = max(now, state.latest)
-        self._events: list[EventDraft] = []
+        self._drafts: list[_Draft] = []
         self._notices: dict[str, PlannedNotice] = {}
         self._results: list[CommandResult] = []
 
@@ -57,12 +85,13 @@ class Step:
     def put(self, obligation: Obligation, **changes: Any) -> Obligation:
         """Store an obligation (with changes); a new one is appended."""
         new = obligation.but(**changes) if changes else obligation
-        kept = self.s.obligations
-        for index in range(len(kept) - 1, -1, -1):  # what is being collected is the latest, nearly always
-            if kept[index].id == new.id:
-                self._fields["obligations"] = (*kept[:index], new, *kept[index + 1 :])
-                return new
-        self._fields["obligations"] = (*kept, new)
+        kept = self._fields["obligations"]
+        if kept and kept[-1].id == new.id:  # what is being collected is the latest, nearly always
+            self._fields["obligations"] = (*kept[:-1], new)
+        elif self.s.has(new.id):
+            self._fields["obligations"] = tuple(new if old.id == new.id else old for old in kept)
+        else:
+            self._fields["obligations"] = (*kept, new)
         return new
 
     def move(self, obligation: Obligation, fact: CycleFact, **changes: Any) -> Obligation:
@@ -75,7 +104,7 @@ class Step:
 
     def emit(self, event: EventType, **data: Any) -> None:
         """An event for the product backend; data must be JSON values."""
-        self._events.append(EventDraft(type=event, at=self.now, data=data))
+        self._drafts.append((event, data))
 
     def attend(self, what: str, obligation: Obligation | None = None) -> None:
         """Ask for a person's eyes: once for the same words about the same obligation."""
@@ -115,18 +144,6 @@ class Step:
 
     def done(self) -> Applied:
         """Close the step: the revision is raised."""
-        self.set(revision=self.s.revision + 1, latest=self.now)
-        return Applied(self.s, self._told(), tuple(self._notices.values()), tuple(self._results))
-
-    def _told(self) -> tuple[EventDraft, ...]:
-        """The events, each with what access is after the whole step: a backend needs no rule of its own. SPEC 10."""
-        if not self._events:
-            return ()
-        granted = told_access(self.s, self.now)
-        return tuple(
-            event.but(
-                key=f"{self.s.revision}.{place}",
-                data=event.data if event.type in _PAYMENTS else {**event.data, "access": granted},
-            )
-            for place, event in enumerate(self._events)
-        )
+        self._fields["revision"] += 1
+        self._fields["latest"] = self.now
+        return Applied(self.s, self._drafts, tuple(self._notices.values()), tuple(self._results))

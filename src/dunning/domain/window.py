@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, time, timedelta
+from typing import NamedTuple
 
-from dunning.domain.base import Known
 from dunning.domain.calendar import Calendar
 from dunning.domain.ladder import (
     LATE,
@@ -31,16 +31,16 @@ FORESEEN_CYCLES = 12
 """Creation looks at so many cycles for rungs that will be dropped: months differ in length."""
 
 
-class DroppedRung(Known):
+class DroppedRung(NamedTuple):
     """A rung that will not run, and why."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # as in `PlannedRung`
     days: int
     at: datetime
     because: str
 
 
-class Window(Known):
+class Window(NamedTuple):
     """When an unpaid cycle loses access, and when it is given up.
 
     Attributes:
