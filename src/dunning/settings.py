@@ -194,17 +194,21 @@ class AccountSettings(_Part):
         return None if self.webhook_secrets else "webhook_secrets"
 
     @model_validator(mode="after")
+    def _google_play_fits(self) -> Self:
+        if (self.provider == "google_play") is not (self.google_play is not None):
+            raise ValueError("google_play: belongs to accounts of that provider, and to each of them")
+        is_sandboxed = self.mode == "test" and self.base_url is not None and self.google_play is not None
+        if self.api_key.get_secret_value() == THROWAWAY_KEY and not is_sandboxed:
+            raise ValueError(f"api_key: {THROWAWAY_KEY!r} is for Google Play accounts in test mode with a base_url")
+        return self
+
+    @model_validator(mode="after")
     def _keys_fit(self) -> Self:
         if not self.api_key.get_secret_value():
             raise ValueError("an api_key or api_key_file is needed")
         # A live key in test mode would move real money in a trial; a test key in live mode would move none.
         if self.api_key.get_secret_value().startswith(_OTHER_MODE_PREFIX[self.mode]):
             raise ValueError(f"the api_key belongs to the other mode than {self.mode!r}; they are never mixed")
-        if (self.provider == "google_play") is not (self.google_play is not None):
-            raise ValueError("google_play: belongs to accounts of that provider, and to each of them")
-        is_sandboxed = self.mode == "test" and self.base_url is not None and self.google_play is not None
-        if self.api_key.get_secret_value() == THROWAWAY_KEY and not is_sandboxed:
-            raise ValueError(f"api_key: {THROWAWAY_KEY!r} is for Google Play accounts in test mode with a base_url")
         if self.provider == "dodo":
             for secret in self.webhook_secrets:
                 _signing_secret(secret)

@@ -77,12 +77,13 @@ class NewItem(Value):
 
 
 class ForeseenPurchase(Value):
-    """A purchase at one instant of its life. `order`: the latest one."""
+    """A purchase at one instant of its life. `since`: when its first period began; `order`: the latest one."""
 
     plan_id: str
     currency: str
     interval: Interval
     interval_count: int
+    since: datetime
     items: tuple[ForeseenItem, ...]
     phase: PlanPhase = PlanPhase.ACTIVE
     decline: Decline | None = None
@@ -120,6 +121,7 @@ def bought(terms: Terms, plan_id: str, at: datetime) -> ForeseenPurchase:
         currency=terms.currency,
         interval=schedule.interval,
         interval_count=schedule.interval_count,
+        since=start,
         items=tuple(_item(one, until, is_in_trial=is_trial) for one in terms.items),
     )
     return purchase if is_trial else _ordered(purchase, terms.amount, start)
@@ -267,7 +269,8 @@ def _is_aligned(purchase: ForeseenPurchase, item: ForeseenItem) -> bool:
 
 def _aligned(purchase: ForeseenPurchase, item: ForeseenItem, at: datetime) -> int:
     end = purchase.base.until
-    start = later(end, purchase.interval, -purchase.interval_count)
+    # From the 31st to the 30th is a month too; a month before the 30th would be the 30th.
+    start = max(later(end, purchase.interval, -purchase.interval_count), purchase.since)
     return prorated_at(item.amount, start, end, min(max(at, start), end - timedelta(seconds=1)), UTC)
 
 

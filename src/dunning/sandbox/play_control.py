@@ -136,9 +136,11 @@ async def buy(sandbox: Here, body: NewPurchase) -> dict[str, Any]:
 
 @router.get("/purchases/{token}")
 async def read(sandbox: Here, token: str) -> dict[str, Any]:
-    """A purchase as it stands, with its clock."""
+    """A purchase as it stands, with its clock, and when something happens by itself on it (null: never again)."""
     purchase = _purchase(sandbox.play.book.purchases, token)
-    return {"clock": purchase.clock.isoformat(), **purchase_view(purchase)}
+    following = sandbox.play.desk.next_at(purchase)
+    times = {"clock": purchase.clock.isoformat(), "next_at": following.isoformat() if following else None}
+    return {**times, **purchase_view(purchase)}
 
 
 @router.post("/purchases/{token}/advance")
