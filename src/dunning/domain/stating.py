@@ -18,7 +18,7 @@ from dunning.domain.tables import CycleFact, SubscriptionFact, SubscriptionStatu
 _S = SubscriptionStatus
 _LIVE = (PlanPhase.ACTIVE, PlanPhase.GRACE, PlanPhase.HOLD)
 MAX_SEEN = 200
-BOUGHT_AGAIN = "the customer bought again at the provider after the end: start it anew with the new token"
+BOUGHT_AGAIN = "the customer bought again at the provider, where nothing had begun: start it anew with the new token"
 
 
 def is_stated(state: State) -> bool:
@@ -59,13 +59,12 @@ def follow_purchase(step: Step, standing: PlanStanding) -> None:
     plan = step.s.plan
     if plan is None or standing.takes_place_of is None or standing.takes_place_of != plan.plan_id:
         return
-    if step.s.is_ended:
+    if step.s.status is _S.FAILED:
         step.attend(BOUGHT_AGAIN)
         return
-    step.set(
-        plan=plan.but(plan_id=standing.plan_id, status=PlanStatus.PENDING, is_released=False, is_replaced=True),
-        reference=standing.plan_id,
-    )
+    followed = plan.but(plan_id=standing.plan_id, status=PlanStatus.PENDING, is_released=False, is_replaced=True)
+    # What the old purchase had paid for, and what became of its last renewal, says nothing about the new one.
+    step.set(plan=followed.but(paid_items=(), decline=None), reference=standing.plan_id)
 
 
 def before(step: Step, standing: PlanStanding) -> None:
@@ -94,6 +93,15 @@ def before(step: Step, standing: PlanStanding) -> None:
         step.set(cancel_type=None, plan=(step.s.plan or plan).but(is_released=False, status=PlanStatus.ACTIVE))
         step.turn(SubscriptionFact.RESTORE)
         step.emit(EventType.RESTORED)
+    elif step.s.status is _S.INACTIVE and plan.status is not PlanStatus.ENDED:
+        _resubscribe(step)
+
+
+def _resubscribe(step: Step) -> None:
+    """The customer bought again after the end, where the provider lets them: the same subscription goes on."""
+    step.set(stopped_at=None, cancel_type=None, canceled_by_calendar=False, is_mandate_ended=False)
+    step.turn(SubscriptionFact.RESUBSCRIBED)
+    step.emit(EventType.ACTIVE, because="the customer subscribed again at the provider")
 
 
 def after(step: Step, standing: PlanStanding) -> None:
