@@ -110,6 +110,9 @@ def after(step: Step, standing: PlanStanding) -> None:
     if plan is None or standing.phase is None:
         return
     step.set(paid_until=standing.access_until, plan=plan.but(access_until=standing.access_until))
+    if standing.phase is PlanPhase.OVER and step.s.is_ended:
+        # Over before it began, or told again: there is nothing to be asked about any more.
+        _release(step)
     if step.s.status in (_S.REQUIRES_ACTION, _S.ACTIVATING, _S.FAILED, _S.INACTIVE):
         return
     if standing.phase is PlanPhase.HOLD and step.s.status is _S.PAST_DUE:
@@ -168,7 +171,6 @@ def _ending(step: Step, standing: PlanStanding) -> None:
 
 def _over(step: Step, standing: PlanStanding) -> None:
     """Nothing gives access any more."""
-    plan = step.s.plan
     _give_up(step)
     if step.s.status is _S.PAUSED:
         step.turn(SubscriptionFact.CANCEL)
@@ -178,10 +180,14 @@ def _over(step: Step, standing: PlanStanding) -> None:
         step.turn(SubscriptionFact.REVOKE)
     elif step.s.status is _S.CANCELED:
         step.turn(SubscriptionFact.PERIOD_ENDED)
-    if plan is not None:
-        step.set(plan=(step.s.plan or plan).but(is_released=True, status=PlanStatus.ENDED), is_mandate_ended=True)
+    _release(step)
     step.emit(EventType.PLAN_INACTIVATED, because=standing.because)
     lifecycle.end(step, standing.because or "the purchase is over at the provider")
+
+
+def _release(step: Step) -> None:
+    if step.s.plan is not None:
+        step.set(plan=step.s.plan.but(is_released=True, status=PlanStatus.ENDED), is_mandate_ended=True)
 
 
 def _give_up(step: Step) -> None:
