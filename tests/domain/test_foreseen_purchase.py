@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from dunning.domain.preview import Foretold
 from dunning.domain.script import Script
+from dunning.errors import InvalidInput
+from dunning.importing import read_text
 from dunning.intake import parse_subscription
 from dunning.previewing import foretell, preview_json
 from tests.builders import subscription_data
@@ -114,3 +117,42 @@ def test_the_json_tells_every_moment_and_only_of_purchases() -> None:
         "next_at": "2026-09-01T00:00:00Z",
         "items": [{"product_id": "base", "until": "2026-09-01T00:00:00Z", "renews": True}],
     }
+
+
+@pytest.mark.parametrize(
+    ("script", "field"),
+    [
+        ([deed("08-15", "buy_add_on", product_id="addon")], "script.do.0.with.unit_amount"),
+        ([ADDED, deed("08-16", "buy_add_on", **{**ADD_ON, "grace_days": 31})], "script.do.1.with.grace_days"),
+    ],
+)
+def test_what_a_customer_cannot_buy_is_a_fault_of_the_file(script: list[dict[str, Any]], field: str) -> None:
+    (entry,) = read_text(json.dumps({**purchase(), "script": {"do": script}}), ".json")
+    assert [one.field for one in entry.faults] == [field]
+
+
+def test_nothing_is_bought_in_an_app_of_a_provider_that_runs_no_calendar_there() -> None:
+    document = {**subscription_data(), "script": {"do": [ADDED]}}
+    (entry,) = read_text(json.dumps(document), ".json")
+    assert [(one.field, one.value) for one in entry.faults] == [("script.do.0.action", "buy_add_on")]
+
+
+@pytest.mark.parametrize(
+    ("item", "field"),
+    [
+        ({"grace_days": 31}, "grace_days"),
+        ({"hold_days": 20}, "hold_days"),
+        ({"grace_days": 30, "hold_days": 60}, "hold_days"),
+    ],
+)
+def test_the_lengths_of_an_item_are_those_that_the_console_takes(item: dict[str, int], field: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        parse_subscription(purchase({**BASE, **item}))
+    assert [one.field for one in refused.value.faults] == [f"items.0.{field}"]
+
+
+def test_items_have_lengths_of_their_own_at_google_play_alone() -> None:
+    item = {**subscription_data()["items"][0], "grace_days": 3}
+    with pytest.raises(InvalidInput) as refused:
+        parse_subscription(subscription_data(items=[item]))
+    assert [one.field for one in refused.value.faults] == ["items.0.grace_days"]

@@ -221,9 +221,8 @@ def differences(
 
 def _compared(name: str, wanted: Sequence[Told], lived: Sequence[Told]) -> list[str]:
     if len(wanted) != len(lived):
-        return [
-            f"{name}: wanted {len(wanted)} moments, there were {len(lived)}: {[f'{one.at:%m-%d}' for one in lived]}"
-        ]
+        days = ", ".join(f"{one.at:%m-%d}" for one in lived)
+        return [f"{name}: wanted {len(wanted)} moments, there were {len(lived)}: {days}"]
     return [
         f"{name}: wanted {_words(want)}, was {_words(was)}"
         for place, (want, was) in enumerate(zip(wanted, lived, strict=True))
