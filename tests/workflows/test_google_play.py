@@ -112,14 +112,6 @@ async def test_an_order_is_refunded_once_and_access_stays(play: Purchase) -> Non
     assert [(row.kind.value, row.amount) for row in rows if row.kind.value == "refund"] == [("refund", 2_000)]
 
 
-async def test_a_prorated_revoke_ends_access_at_once(play: Purchase) -> None:
-    await play.begin([])
-    done = await play.life.command("revoke", "cmd-revoke", type="PRORATED")
-    assert done.status == "done", done
-    after = await play.life.state()
-    assert (after.status, granted(after, play.on("08-02T00:00"))) == (S.INACTIVE, {})
-
-
 async def test_what_only_the_customer_can_do_is_refused_with_the_place_where(play: Purchase) -> None:
     await play.begin([])
     for name, fields in (("pause", {}), ("update_payment_method", {"token": "pm_2"}), ("skip_cycle", {})):
