@@ -16,8 +16,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from dunning.domain.foreseen_purchase import NewItem
 from dunning.domain.outcomes import OutcomeSyntaxError
-from dunning.domain.script import Script
+from dunning.domain.plan_rules import PLAN_RULES
+from dunning.domain.script import BUY_ADD_ON, REPAIR_PAYMENT, Script
 from dunning.domain.terms import Subscription, terms_fingerprint
 from dunning.errors import Fault, InvalidInput
 from dunning.import_cells import document_of, with_instants
@@ -96,6 +98,8 @@ def _checked(entry: Entry, now: datetime | None) -> Entry:
     except InvalidInput as error:
         faults.extend(error.faults)
     faults.extend(broken)
+    if subscription is not None and script is not None:
+        faults.extend(_deed_faults(script, subscription))
     return replace(
         entry,
         document=document,
@@ -103,6 +107,22 @@ def _checked(entry: Entry, now: datetime | None) -> Entry:
         script=script,
         faults=tuple(faults),
     )
+
+
+def _deed_faults(script: Script, subscription: Subscription) -> Iterator[Fault]:
+    """What the customer does in the provider's own app needs a provider that runs the calendar there."""
+    rules = PLAN_RULES.get(subscription.provider.value)
+    for place, action in enumerate(script.do):
+        if action.action not in (BUY_ADD_ON, REPAIR_PAYMENT):
+            continue
+        if rules is None or not rules.owns_access:
+            rule = "must be a command: nothing is bought in an app of this provider's"
+            yield Fault(f"script.do.{place}.action", rule, action.action)
+        elif action.action == BUY_ADD_ON:
+            try:
+                NewItem.model_validate(action.with_)
+            except ValidationError as error:
+                yield from (replace(one, field=f"script.do.{place}.with.{one.field}") for one in faults_in(error))
 
 
 def _script_of(block: Any) -> tuple[Script | None, list[Fault]]:

@@ -30,6 +30,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from dunning.errors import ConfigurationError
 
 _VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
+THROWAWAY_KEY = "throwaway"
+"""As the `api_key` of a Google Play account at a sandbox: each process makes a key of its own when it starts."""
 _OTHER_MODE_PREFIX = {"test": "dodo_live_", "live": "dodo_test_"}
 
 
@@ -183,6 +185,23 @@ class AccountSettings(_Part):
         """Whether a shared secret verifies the provider's messages; else the sender's certificates do."""
         return self.google_play is None
 
+    @property
+    def deaf_because(self) -> str | None:
+        """What is missing without which every message of the provider is refused; None: nothing is."""
+        if self.google_play is not None:
+            is_set = self.google_play.push_audience is not None and self.google_play.push_email is not None
+            return None if is_set else "google_play: push_audience and push_email"
+        return None if self.webhook_secrets else "webhook_secrets"
+
+    @model_validator(mode="after")
+    def _google_play_fits(self) -> Self:
+        if (self.provider == "google_play") is not (self.google_play is not None):
+            raise ValueError("google_play: belongs to accounts of that provider, and to each of them")
+        is_sandboxed = self.mode == "test" and self.base_url is not None and self.google_play is not None
+        if self.api_key.get_secret_value() == THROWAWAY_KEY and not is_sandboxed:
+            raise ValueError(f"api_key: {THROWAWAY_KEY!r} is for Google Play accounts in test mode with a base_url")
+        return self
+
     @model_validator(mode="after")
     def _keys_fit(self) -> Self:
         if not self.api_key.get_secret_value():
@@ -190,8 +209,6 @@ class AccountSettings(_Part):
         # A live key in test mode would move real money in a trial; a test key in live mode would move none.
         if self.api_key.get_secret_value().startswith(_OTHER_MODE_PREFIX[self.mode]):
             raise ValueError(f"the api_key belongs to the other mode than {self.mode!r}; they are never mixed")
-        if (self.provider == "google_play") is not (self.google_play is not None):
-            raise ValueError("google_play: belongs to accounts of that provider, and to each of them")
         if self.provider == "dodo":
             for secret in self.webhook_secrets:
                 _signing_secret(secret)

@@ -48,6 +48,29 @@ def test_other_rows_of_the_report_and_thousands_are_understood():
 
 
 @pytest.mark.parametrize(
+    "head",
+    [
+        "Amount (Buyer Currency),buyer currency,SKU ID,TRANSACTION TYPE,description",
+        "Buyer Amount,Currency of Sale,Subscription ID,Transaction Type,Order Number",
+        '"Amount (Buyer Currency)","Buyer_Currency","sku-id","transaction  type","Order Id"',
+    ],
+)
+@pytest.mark.parametrize("between", [",", ";", "\t"])
+def test_headings_are_known_by_their_names_whatever_their_order_case_and_signs(head, between):
+    rows = (head, "2.90,USD,addon,Charge,GPA.1", "x,USD,addon,Promotion,GPA.1")
+    told = read_report("\ufeff" + "\r\n".join(line.replace(",", between) for line in rows))
+    assert told == ((("GPA.1", "addon", RowKind.CHARGE, "USD"), 290),)
+
+
+def test_a_missing_column_is_named_with_what_is_there():
+    with pytest.raises(UnreadableReport) as refused:
+        read_report("Description,Transaction Type,Buyer Currency,Amount (Merchant Currency)\n")
+    said = str(refused.value)
+    assert "columns are missing: 'Sku Id' or 'Subscription ID' or 'Product SKU'; 'Amount (Buyer Currency)'" in said
+    assert "(there are: Description, Transaction Type, Buyer Currency, Amount (Merchant Currency))" in said
+
+
+@pytest.mark.parametrize(
     ("text", "because"),
     [
         ("", "columns are missing"),

@@ -40,6 +40,7 @@ inactive: reinstate -> canceled
 """
 ADDED_SUBSCRIPTION = """
 paused: provider_ended -> inactive
+inactive: resubscribed -> active
 """
 SPEC_CYCLE = """
 scheduled: due -> attempting; skipped, canceled -> canceled; paid -> succeeded; no_usable_method -> awaiting_method

@@ -5,13 +5,17 @@ Every step leaves a screenshot in the test's temporary directory; `make test-ui 
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 from selenium.webdriver import Chrome
 
+from dunning.demo.purchases import PurchaseLife
+from dunning.domain.script import Script
+from dunning.intake import parse_subscription
+from tests.builders import subscription_data
 from tests.on_the_stack import House, Life, until
 from tests.ui.page import Page
 
@@ -106,3 +110,54 @@ async def test_a_run_that_is_over_still_tells_what_it_came_to(house: House, page
     assert details.startswith("inactive · Pro plan")
     assert "Access: no (the subscription is inactive)" in details.splitlines()
     assert f"Cycle 1, attempt 1: first attempt, {stamp(life.due)}: declined (DO_NOT_HONOR, HARD)" in details
+
+
+async def declined(house: House, name: str, *, grace_days: int) -> PurchaseLife:
+    """A purchase at Google Play with an add-on, whose trial ended in a declined charge; lived up to a day after it."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    lengths = {"grace_days": grace_days, "hold_days": 30}
+    given = parse_subscription(
+        subscription_data(
+            id=name,
+            merchant_account="play",
+            customer={**subscription_data()["customer"], "id": f"cust-{name}"},
+            provider="google_play",
+            collection="provider",
+            provider_options={"purchase_token": f"token-{name}", "package_name": "example.kopi.club"},
+            payment_methods=[],
+            currency="USD",
+            items=[{"product_id": "club", "role": "base", "quantity": 1, "unit_amount": 2_000, **lengths}],
+            schedule={"anchor_at": now.isoformat(), "interval": "MONTH", "interval_count": 1},
+            notifications={},
+        )
+    )
+    music = {"product_id": "music", "unit_amount": 1_000, "trial_days": 7, **lengths}
+    bought = {"at": (now + 14 * DAY).isoformat(), "action": "buy_add_on", "with": music}
+    script = Script.model_validate({"outcomes": ["DECLINED"], "do": [bought]})
+    life = PurchaseLife(house.dunning, (house.sandbox, house.sandbox), given, script, now=now)
+    await life.live(now + 22 * DAY)
+    return life
+
+
+async def test_operators_find_purchases_in_grace_and_on_hold_and_read_them_item_by_item(
+    house: House, page: Page
+) -> None:
+    """SPEC 12: one declined renewal puts the whole purchase, add-ons and all, into grace and then on hold."""
+    now = datetime.now(UTC)
+    for name, grace, status, words in (
+        ("held", 0, "on_hold", "Access: no (the provider states no access: hold)"),
+        ("late", 7, "past_due", "The provider says: grace"),
+    ):
+        await declined(house, name, grace_days=grace)
+        query = f"DunningProvider = 'google_play' AND DunningStatus = '{status}'"
+        listed = await until(lambda asked=query: house.listed(asked), bool, f"{name} is listed as {status}")
+        assert [one.id for one in listed] == [f"subscription/play/{name}"]
+        await page.open(f"workflows?query={quote(query)}")
+        await page.reads(f"play-list-{status}", f"subscription/play/{name}", "RUNNING")
+        await page.click(f"subscription/play/{name}")
+        await page.reads(f"play-timeline-{status}", "ask the provider where it stands")
+        await page.click("User Metadata")
+        details = await page.reads_frame(f"play-details-{status}", DETAILS, words)
+        for item in ("club", "music"):
+            given = "no; renews" if status == "on_hold" else f"yes, until {now + 28 * DAY:%Y-%m}"
+            assert f"Item {item}: {given}" in details

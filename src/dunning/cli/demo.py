@@ -17,11 +17,13 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from dunning.cli.reading import read_file
 from dunning.cli.shared import console
 from dunning.client import DunningClient, connect
 from dunning.demo.golden import Golden, read_golden
 from dunning.demo.judging import by_obligation, differences, recovered_and_lost
 from dunning.demo.living import Lived
+from dunning.demo.purchases import Purchases, PurchaseStory, chosen, live_purchases, table_of
 from dunning.demo.selling import Places, Sold
 from dunning.domain.base import Value
 from dunning.domain.money import format_amount
@@ -58,6 +60,39 @@ def demo(
     raise typer.Exit(asyncio.run(_demo(file, keep=keep, only={o for o in only.split(",") if o})))
 
 
+def _purchases(folder: Path, only: set[str], now: datetime) -> Purchases:
+    """The purchases beside a portfolio; none where there is no such file."""
+    file = folder / "purchases.yml"
+    if not file.exists():
+        return Purchases([], {})
+    return chosen(read_file(file, now=now), file.with_suffix(".golden.yml"), only)
+
+
+async def _live_purchases(purchases: Purchases, stack: Stack, now: datetime) -> list[PurchaseStory]:
+    async with AsyncExitStack() as exits:
+        ledger = await Ledger.open(stack.env["DUNNING_LEDGER_URL"], pool_size=2)
+        exits.push_async_callback(ledger.aclose)
+        sandbox, shop, _ = await _places(stack, exits)
+        return await live_purchases(purchases, DunningClient(await connect(), ledger), (sandbox, shop), now)
+
+
+def _tell_purchases(stories: list[PurchaseStory]) -> bool:
+    """Whether one of them was other than it must be."""
+    if not stories:
+        return False
+    console.print(table_of(stories))
+    faults = [f"{story.id}: {fault}" for story in stories for fault in story.faults]
+    for fault in faults:
+        console.print(f"  {fault}", style="red", highlight=False)
+    if not faults:
+        steps, events = sum(len(one.told) for one in stories), sum(one.events for one in stories)
+        console.print(
+            f"[green]{len(stories)} purchases, {steps} steps: what show answered at each equals the preview and the "
+            f"golden instants; the backend took {events} signed events and agrees about access.[/green]"
+        )
+    return bool(faults)
+
+
 async def _demo(file: Path, *, keep: bool, only: set[str]) -> int:
     started = time.monotonic()
     now = datetime.now(UTC).replace(microsecond=0)
@@ -68,14 +103,18 @@ async def _demo(file: Path, *, keep: bool, only: set[str]) -> int:
     if faulty or missing:
         console.print("\n".join([*faulty, *(f"{m}: has no golden instants" for m in missing)]), style="red")
         return 2
+    purchases = _purchases(file.parent, only, now)
     async with AsyncExitStack() as exits:
         console.print("Starting Temporal, PostgreSQL, mail catcher, sandbox, gateway, worker and a product backend ...")
         stack = await exits.enter_async_context(Stack.start(ports="fixed" if keep else "free"))
         console.print(f"  up after {time.monotonic() - started:.1f} s; Temporal UI: {_ui(stack)}")
         with _environment(stack.env):
-            stories = await _live_all(entries, golden, stack, now)
+            stories, bought = await asyncio.gather(
+                _live_all(entries, golden, stack, now), _live_purchases(purchases, stack, now)
+            )
         _tell(stories)
         bad = _judge(stories, expected=len(entries))
+        bad = _tell_purchases(bought) or bad
         console.print(f"Elapsed {time.monotonic() - started:.1f} s; skipped: {len(golden) - len(entries)}.")
         if keep:
             console.print(f"\nThe stack stays. Temporal UI: {_ui(stack)}   mails: {stack.urls.get('mail')}")

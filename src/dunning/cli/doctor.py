@@ -164,9 +164,9 @@ async def _account(name: str, account: AccountSettings) -> AsyncIterator[Finding
         yield await _asked(what, provider.read_mandate(PROBE))
     finally:
         await provider.aclose()
-    if not account.webhook_secrets:
-        detail = "no webhook secret: every message of the provider is refused"
-        advice = "add webhook_secrets to the account, as the provider's dashboard shows it"
+    if account.deaf_because is not None:
+        detail = f"no {account.deaf_because}: every message of the provider is refused"
+        advice = "add it to the account, as the provider's own settings show it"
         yield Finding(what=what, verdict="fault", detail=detail, advice=advice)
     if account.mode == "live" and account.base_url is not None:
         detail = f"live mode, but the provider's address is replaced by {account.base_url}"

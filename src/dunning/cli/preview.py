@@ -110,9 +110,20 @@ def _draw(told: dict[str, Any]) -> None:
         columns = ("cycle", "rung", "day", "would run", "reason")
         rows = [(r["cycle"], r["rung"], r["days"], _shown(r["at"]), r["reason"]) for r in foretold["dropped_rungs"]]
         table("Rungs that will not run", columns, rows)
+    if "purchase" in foretold:
+        columns = ("from (UTC)", "status", "access until (UTC)", "item by item", "next change (UTC)")
+        table(f"{told['id']}: what the purchase gives", columns, [_moment_row(one) for one in foretold["purchase"]])
     for warning in foretold["warnings"]:
         say(f"warning: {warning}")
     say(f"{told['id']} ends {foretold['final_status']}.", "")
+
+
+def _moment_row(moment: dict[str, Any]) -> tuple[object, ...]:
+    items = "\n".join(f"{item['product_id']}: {_shown(item['until'])}" for item in moment["items"])
+    return (
+        _shown(moment["at"]), f"{moment['status']} ({moment['phase']})", _shown(moment["until"]), items,
+        _shown(moment["next_at"]),
+    )  # fmt: skip
 
 
 def _draw_owed(title: str, owed: dict[str, Any]) -> None:

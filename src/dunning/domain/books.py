@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
@@ -51,11 +51,19 @@ class Difference(Value):
 
 _KINDS = {
     "charge": RowKind.CHARGE,
-    "google fee": RowKind.FEE,
+    "googlefee": RowKind.FEE,
     "tax": RowKind.TAX,
-    "charge refund": RowKind.REFUND,
+    "chargerefund": RowKind.REFUND,
 }
-_NEEDED = ("Description", "Transaction Type", "Sku Id", "Buyer Currency", "Amount (Buyer Currency)")
+_COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "order": ("Description", "Order ID", "Order Number"),
+    "type": ("Transaction Type",),
+    "item": ("Sku Id", "Subscription ID", "Product SKU"),
+    "currency": ("Buyer Currency", "Currency of Sale"),
+    "amount": ("Amount (Buyer Currency)", "Buyer Amount"),
+}
+"""What is needed of a report, and the headings under which it may stand. The guides name none, so case, spaces, signs
+and order of the headings do not matter, nor do columns that we do not know."""
 _Key = tuple[str, str, RowKind, str]
 
 
@@ -68,27 +76,51 @@ def read_report(text: str) -> tuple[tuple[_Key, int], ...]:
 
     Refunds of fees and taxes are left out: they follow from the refund. Raises `UnreadableReport`.
     """
-    reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")))
-    missing = [name for name in _NEEDED if name not in (reader.fieldnames or ())]
-    if missing:
-        raise UnreadableReport(f"no earnings report: columns are missing: {', '.join(missing)}")
+    text = text.removeprefix("\ufeff")
+    reader = csv.reader(io.StringIO(text), delimiter=_delimiter(text))
+    places = _places(next(reader, []))
     found: list[tuple[_Key, int]] = []
-    for line, row in enumerate(reader, start=2):
-        kind = _KINDS.get((row["Transaction Type"] or "").strip().lower())
+    for line, cells in enumerate(reader, start=2):
+        row = {name: cells[place].strip() if place < len(cells) else "" for name, place in places.items()}
+        kind = _KINDS.get(_plain(row["type"]))
         if kind is not None:
             found.append(_report_row(line, row, kind))
     return tuple(found)
 
 
-def _report_row(line: int, row: dict[str, str], kind: RowKind) -> tuple[_Key, int]:
-    currency = (row["Buyer Currency"] or "").strip()
+def _delimiter(text: str) -> str:
+    """What stands between the headings most often."""
+    headings = text.partition("\n")[0]
+    return max(",;\t", key=headings.count)
+
+
+def _places(headings: Sequence[str]) -> dict[str, int]:
+    """Where each needed column stands; raises `UnreadableReport` naming every one that is missing."""
+    known = {_plain(heading): place for place, heading in reversed(list(enumerate(headings)))}
+    found = {
+        name: next((known[_plain(one)] for one in names if _plain(one) in known), None)
+        for name, names in _COLUMNS.items()
+    }
+    missing = [" or ".join(map(repr, _COLUMNS[name])) for name, place in found.items() if place is None]
+    if missing:
+        there = ", ".join(heading.strip()[:40] for heading in headings[:40]) or "none"
+        raise UnreadableReport(f"no earnings report: columns are missing: {'; '.join(missing)} (there are: {there})")
+    return {name: place for name, place in found.items() if place is not None}
+
+
+def _plain(text: str) -> str:
+    return "".join(one for one in text.casefold() if one.isalnum())
+
+
+def _report_row(line: int, row: Mapping[str, str], kind: RowKind) -> tuple[_Key, int]:
+    currency = row["currency"]
     if not is_currency(currency):
         raise UnreadableReport(f"line {line}: no currency: {currency!r}")
     try:
-        amount = from_major(Decimal((row["Amount (Buyer Currency)"] or "").replace(",", "")), currency)
+        amount = from_major(Decimal(row["amount"].replace(",", "")), currency)
     except (InvalidOperation, ValueError):
         raise UnreadableReport(f"line {line}: no amount") from None
-    return ((row["Description"] or "").strip(), (row["Sku Id"] or "").strip(), kind, currency), abs(amount)
+    return (row["order"], row["item"], kind, currency), abs(amount)
 
 
 def reconcile(booked: Iterable[BookRow], reported: Sequence[tuple[_Key, int]]) -> tuple[Difference, ...]:

@@ -222,7 +222,7 @@ def _reading(state: State, plan: PlanState) -> Iterator[Expectation]:
         return
     looks = plan.looks if plan.expected == expected else 0
     age = planning.age_of_look(PLAN_LOOKS, PLAN_LOOK_CAP, looks)
-    because = "nothing was heard of what was due: the provider is asked"
+    because = "unless a message tells of it before"
     yield Expectation("read_plan", expected + rules_of(state).lateness + age, because)
 
 

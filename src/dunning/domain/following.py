@@ -84,6 +84,8 @@ def _open_up_to(step: Step, number: int, cycle: CycleStanding) -> None:
         obligation = step.put(obligation, amount=cycle.amount, currency=cycle.currency)
         if not rules_of(step.s).owns_access:  # which states what it collects: part of a period, some of the items
             step.attend(OTHER_PRICE, obligation)
+    if rules_of(step.s).owns_access and cycle.due_at is not None:
+        obligation = step.put(obligation, due_at=cycle.due_at)  # and when: items renew each at its own time
     step.emit(
         EventType.CYCLE_CREATED,
         cycle=obligation.number,

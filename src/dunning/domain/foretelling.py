@@ -2,6 +2,8 @@
 
     {"cycles": [...], "on_demand": [...], "dropped_rungs": [...], "warnings": [...], "final_status": "..."}
 
+and, where the provider states access itself, `"purchase": [...]`: what each item gives from when on.
+
 Every instant is UTC and ends in `Z`, except `local_at`, which has the customer's own offset. `planned_at` is what
 the rules give; `at` is when the attempt really ran, null while it has not.
 """
@@ -47,7 +49,33 @@ def as_json(
         "dropped_rungs": [rung for o in owed for rung in _dropped(o)],
         "warnings": [*warnings, *rung_warnings(foretold, terms), *foretold.warnings],
         "final_status": final_status(foretold).value,
+        **_purchase(foretold),
     }
+
+
+def _purchase(foretold: Foretold) -> dict[str, Any]:
+    """What gives access when, item by item; only where the provider states access itself (Play)."""
+    if not foretold.purchase:
+        return {}
+    moments = [
+        {
+            "at": instant(one.at),
+            "status": one.status,
+            "phase": one.phase.value,
+            "until": _instant(one.until),
+            "next_at": _instant(one.next_at),
+            "items": [
+                {"product_id": item.product_id, "until": _instant(item.until), "renews": item.is_renewing}
+                for item in one.items
+            ],
+        }
+        for one in foretold.purchase
+    ]
+    return {"purchase": moments}
+
+
+def _instant(at: datetime | None) -> str | None:
+    return instant(at) if at is not None else None
 
 
 def rung_warnings(foretold: Foretold, terms: Terms) -> tuple[str, ...]:

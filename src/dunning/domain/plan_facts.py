@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from dunning.domain import commanding, facts, following, lifecycle, stating
+from dunning.domain import commanding, facts, following, forecasting, lifecycle, stating
 from dunning.domain.commands import CommandResult, SkipCycle
 from dunning.domain.expecting import VERIFY_AFTER, has_open_window, rules_of
 from dunning.domain.plans import (
@@ -48,7 +48,8 @@ def plan_read(step: Step, fact: facts.PlanRead) -> None:
     elif _is_the_unclear_one(step, plan, standing):
         plan = _made(step, plan, standing.plan_id, was_unclear=True)
     if standing.plan_id == plan.plan_id:
-        _note(step, plan, standing)
+        forecasting.compare(step, standing)
+        _note(step, step.s.plan or plan, standing)
     elif standing.plan_id != plan.old_plan_id:
         return  # no plan of ours: one of another life of this subscription, say
     _take(step, standing)
@@ -226,6 +227,7 @@ def _plan_changed(step: Step, fact: facts.PlanChanged) -> None:
     due = wanted.due_at if isinstance(wanted, CancelCycle) else _next_due(step)
     if fact.standing is not None:
         _take(step, fact.standing)
+        forecasting.forget(step, fact.standing)
     # The standing that was read back may show the cycle as canceled: it is left out once.
     is_left_out = fact.is_done and due is not None and due != _next_due(step)
     plan = step.s.plan or plan

@@ -18,6 +18,7 @@ from dunning.domain.attempts import Outcome
 from dunning.domain.base import Known, Value
 from dunning.domain.commands import Command
 from dunning.domain.play_prices import PriceChangeMode, PriceChangeState
+from dunning.domain.recovery_period import Decline
 from dunning.domain.terms import Terms
 
 
@@ -307,6 +308,8 @@ class PlanState(Known):
         is_replaced: another purchase has taken the place of the one that was read last.
         refunded: what was given back, order by order, as it was told; the latest 50.
         cycles_seen: the provider's ids of cycles that were taken in, the latest 200.
+        paid_items: what each item was paid up to, as it was read last while no renewal was declined.
+        decline: what our own model forecasts of the declined renewal that was read, where the lengths are known.
     """
 
     plan_id: str | None = None
@@ -338,6 +341,8 @@ class PlanState(Known):
     is_replaced: bool = False
     refunded: tuple[RefundStanding, ...] = ()
     cycles_seen: tuple[str, ...] = ()
+    paid_items: tuple[ItemStanding, ...] = ()
+    decline: Decline | None = None
 
 
 def plan_reference(account: str, subscription: str, generation: int, number: int) -> str:

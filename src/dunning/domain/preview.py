@@ -22,7 +22,8 @@ from dunning.domain.outcomes import (
     ScriptedOutcome,
     ScriptedSuccess,
 )
-from dunning.domain.preview_plan import PLAN_DECISIONS, PlanWalk
+from dunning.domain.preview_plan import PLAN_DECISIONS
+from dunning.domain.preview_purchase import PurchaseMoment, PurchaseWalk
 from dunning.domain.refunds import RefundKind, RefundOutcome
 from dunning.domain.script import PAY_BY_LINK, Script, ScriptedAction
 from dunning.domain.state import Obligation, State
@@ -46,16 +47,17 @@ Classifier = Callable[[str], Classified]
 
 
 class Foretold(Known):
-    """Everything that the walk saw."""
+    """Everything that the walk saw. `purchase`: what gives access when, where the provider states that itself."""
 
     state: State
     obligations: tuple[Obligation, ...]
     notices: tuple[PlannedNotice, ...]
     warnings: tuple[str, ...]
     ended_at: datetime
+    purchase: tuple[PurchaseMoment, ...] = ()
 
 
-class Walk(PlanWalk):
+class Walk(PurchaseWalk):
     """One scripted life of one subscription."""
 
     def __init__(
@@ -114,6 +116,7 @@ class Walk(PlanWalk):
             notices=tuple(self._notices.values()),
             warnings=warnings,
             ended_at=self.now,
+            purchase=self._moments,
         )
 
     def _is_far_enough(self, decision: Decision, until: datetime | None, cycles: int) -> bool:
@@ -132,7 +135,7 @@ class Walk(PlanWalk):
         self.now = max(self.now, at)
         if action.action == PAY_BY_LINK:
             self._pay_by_link(number)
-        else:
+        elif not self._customer_deed(action):
             self._take(facts.Queued(command=action.command(number, at)))
         return True
 

@@ -194,6 +194,23 @@ def amount_faults(limits: Limits, amount: int, currency: str, field: str) -> Ite
         yield BrokenRule(field, f"must be whole {currency}: this provider takes no smaller unit", amount)
 
 
+@_reads("provider", "items.*.grace_days", "items.*.hold_days")
+def _items_have_recovery_periods(given: Given) -> Iterator[BrokenRule]:
+    """Where the provider states access, each item has its own; elsewhere the subscription has one. SPEC 4, 8."""
+    rules = PLAN_RULES.get(given.subscription.provider.value)
+    for place, item in enumerate(given.subscription.items):
+        grace, hold = item.grace_days, item.hold_days
+        if grace is None and hold is None:
+            continue
+        if rules is None or not rules.owns_access:
+            field = "grace_days" if grace is not None else "hold_days"
+            yield BrokenRule(
+                f"items.{place}.{field}", "must not be given: this provider has none per item", grace or hold
+            )
+        elif grace is not None and hold is not None and not 30 <= grace + hold <= 60:
+            yield BrokenRule(f"items.{place}.hold_days", "must be 30 to 60 days together with grace_days", hold)
+
+
 @_reads("provider", "collection", "metadata")
 def _the_provider_takes_the_metadata(given: Given) -> Iterator[BrokenRule]:
     limits, metadata = given.limits, given.subscription.metadata

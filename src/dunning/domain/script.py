@@ -9,7 +9,9 @@
         - {at: "+5d", action: pay_by_link}
 
 `at` is an instant with an offset, or `+` a duration counted from creation. `action` is a command's name, or
-`pay_by_link`; `with` holds the command's own fields.
+`pay_by_link`; `with` holds the command's own fields. Of a purchase at Google Play, where the customer acts in the app:
+`buy_add_on` (with `product_id`, `unit_amount`, `quantity`, `trial_days`, `grace_days`, `hold_days`) and
+`repair_payment`.
 """
 
 from __future__ import annotations
@@ -24,6 +26,11 @@ from dunning.domain.commands import Command
 from dunning.domain.outcomes import ScriptedOutcome, parse_duration, parse_outcomes
 
 PAY_BY_LINK = "pay_by_link"
+BUY_ADD_ON = "buy_add_on"
+REPAIR_PAYMENT = "repair_payment"
+"""What the customer does in the provider's own app, where that runs the calendar and states access (Play)."""
+DEEDS = frozenset({PAY_BY_LINK, BUY_ADD_ON, REPAIR_PAYMENT})
+"""Actions that are no commands."""
 
 _COMMAND: TypeAdapter[Command] = TypeAdapter(Command)
 

@@ -5,6 +5,7 @@ No contacts and nothing secret: everything here is readable by whoever may open 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from dunning.domain.access import ItemAccess, access, item_access
@@ -12,6 +13,7 @@ from dunning.domain.attempts import Attempt
 from dunning.domain.base import Value
 from dunning.domain.decide import Decision, Do
 from dunning.domain.money import format_amount
+from dunning.domain.plans import PlanPhase
 from dunning.domain.state import Obligation, PlannedAttempt, State
 
 
@@ -110,8 +112,7 @@ def details(state: State, decision: Decision | None, now: datetime) -> str:
     ]
     lines += [_item_line(one) for one in item_access(state, now)]
     if state.plan is not None and state.plan.phase is not None:
-        coming = f", next {stamp(min(state.plan.next_due))}" if state.plan.next_due else ""
-        lines.append(f"- **The provider says:** {state.plan.phase.value}{coming}")
+        lines.append(f"- **The provider says:** {_stated_words(state.plan.phase, state.plan.next_due)}")
     if decision is not None and decision.do is not Do.FINISH:
         lines.append(f"- **Next:** {summary(state, decision)} — {decision.because}")
     elif decision is None:
@@ -120,6 +121,13 @@ def details(state: State, decision: Decision | None, now: datetime) -> str:
         lines.extend(_obligation_lines(state, obligation))
     lines += [f"- **Attention** ({stamp(a.at)}): {a.what}" for a in state.attention[-3:]]
     return "\n".join(lines)
+
+
+def _stated_words(phase: PlanPhase, next_due: Sequence[datetime]) -> str:
+    """`hold, it does not say until when`, `grace, next 2026-09-01 00:00 UTC`, ..."""
+    if phase in (PlanPhase.HOLD, PlanPhase.PENDING):
+        return f"{phase.value}, it does not say until when"  # what is due next is our own look
+    return f"{phase.value}, next {stamp(min(next_due))}" if next_due else phase.value
 
 
 def _item_line(item: ItemAccess) -> str:
@@ -167,4 +175,8 @@ _LABELS = {
     Do.RAISE_ATTENTION: "raise attention",
     Do.END_MANDATE: "give the mandate back",
     Do.CLOSE_PAGE: "ask what became of the mandate's page",
+    Do.CREATE_PLAN: "have the provider run the calendar",
+    Do.READ_PLAN: "ask the provider where it stands",
+    Do.CHANGE_PLAN: "ask the provider for a change",
+    Do.END_PLAN: "end it at the provider",
 }

@@ -18,7 +18,7 @@ from dunning.domain.tables import CycleFact, SubscriptionFact, SubscriptionStatu
 _S = SubscriptionStatus
 _LIVE = (PlanPhase.ACTIVE, PlanPhase.GRACE, PlanPhase.HOLD)
 MAX_SEEN = 200
-BOUGHT_AGAIN = "the customer bought again at the provider after the end: start it anew with the new token"
+BOUGHT_AGAIN = "the customer bought again at the provider, where nothing had begun: start it anew with the new token"
 
 
 def is_stated(state: State) -> bool:
@@ -59,13 +59,12 @@ def follow_purchase(step: Step, standing: PlanStanding) -> None:
     plan = step.s.plan
     if plan is None or standing.takes_place_of is None or standing.takes_place_of != plan.plan_id:
         return
-    if step.s.is_ended:
+    if step.s.status is _S.FAILED:
         step.attend(BOUGHT_AGAIN)
         return
-    step.set(
-        plan=plan.but(plan_id=standing.plan_id, status=PlanStatus.PENDING, is_released=False, is_replaced=True),
-        reference=standing.plan_id,
-    )
+    followed = plan.but(plan_id=standing.plan_id, status=PlanStatus.PENDING, is_released=False, is_replaced=True)
+    # What the old purchase had paid for, and what became of its last renewal, says nothing about the new one.
+    step.set(plan=followed.but(paid_items=(), decline=None), reference=standing.plan_id)
 
 
 def before(step: Step, standing: PlanStanding) -> None:
@@ -94,6 +93,15 @@ def before(step: Step, standing: PlanStanding) -> None:
         step.set(cancel_type=None, plan=(step.s.plan or plan).but(is_released=False, status=PlanStatus.ACTIVE))
         step.turn(SubscriptionFact.RESTORE)
         step.emit(EventType.RESTORED)
+    elif step.s.status is _S.INACTIVE and plan.status is not PlanStatus.ENDED:
+        _resubscribe(step)
+
+
+def _resubscribe(step: Step) -> None:
+    """The customer bought again after the end, where the provider lets them: the same subscription goes on."""
+    step.set(stopped_at=None, cancel_type=None, canceled_by_calendar=False, is_mandate_ended=False)
+    step.turn(SubscriptionFact.RESUBSCRIBED)
+    step.emit(EventType.ACTIVE, because="the customer subscribed again at the provider")
 
 
 def after(step: Step, standing: PlanStanding) -> None:
@@ -102,6 +110,9 @@ def after(step: Step, standing: PlanStanding) -> None:
     if plan is None or standing.phase is None:
         return
     step.set(paid_until=standing.access_until, plan=plan.but(access_until=standing.access_until))
+    if standing.phase is PlanPhase.OVER and step.s.is_ended:
+        # Over before it began, or told again: there is nothing to be asked about any more.
+        _release(step)
     if step.s.status in (_S.REQUIRES_ACTION, _S.ACTIVATING, _S.FAILED, _S.INACTIVE):
         return
     if standing.phase is PlanPhase.HOLD and step.s.status is _S.PAST_DUE:
@@ -160,7 +171,6 @@ def _ending(step: Step, standing: PlanStanding) -> None:
 
 def _over(step: Step, standing: PlanStanding) -> None:
     """Nothing gives access any more."""
-    plan = step.s.plan
     _give_up(step)
     if step.s.status is _S.PAUSED:
         step.turn(SubscriptionFact.CANCEL)
@@ -170,10 +180,14 @@ def _over(step: Step, standing: PlanStanding) -> None:
         step.turn(SubscriptionFact.REVOKE)
     elif step.s.status is _S.CANCELED:
         step.turn(SubscriptionFact.PERIOD_ENDED)
-    if plan is not None:
-        step.set(plan=(step.s.plan or plan).but(is_released=True, status=PlanStatus.ENDED), is_mandate_ended=True)
+    _release(step)
     step.emit(EventType.PLAN_INACTIVATED, because=standing.because)
     lifecycle.end(step, standing.because or "the purchase is over at the provider")
+
+
+def _release(step: Step) -> None:
+    if step.s.plan is not None:
+        step.set(plan=step.s.plan.but(is_released=True, status=PlanStatus.ENDED), is_mandate_ended=True)
 
 
 def _give_up(step: Step) -> None:

@@ -51,6 +51,7 @@ class SubscriptionFact(StrEnum):
     CYCLE_CLOSED_UNPAID = "cycle_closed_unpaid"
     PERIOD_ENDED = "period_ended"
     REINSTATE = "reinstate"
+    RESUBSCRIBED = "resubscribed"
 
 
 class CycleStatus(StrEnum):
@@ -173,7 +174,11 @@ SUBSCRIPTION_TABLE: Mapping[SubscriptionStatus, Mapping[SubscriptionFact, Subscr
         _F.PERIOD_ENDED: _S.INACTIVE,
         _F.REVOKE: _S.INACTIVE,
     },
-    _S.INACTIVE: {_F.REINSTATE: _S.CANCELED},
+    _S.INACTIVE: {
+        _F.REINSTATE: _S.CANCELED,
+        # Added while building: at Google Play a customer subscribes again after the end, with a new purchase.
+        _F.RESUBSCRIBED: _S.ACTIVE,
+    },
     _S.FAILED: {},
 }
 

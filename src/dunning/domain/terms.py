@@ -198,12 +198,18 @@ class PaymentMethod(Value):
 
 
 class Item(Value):
-    """One product. `unit_amount` in minor units."""
+    """One product. `unit_amount` in minor units.
+
+    `grace_days`, `hold_days`: of the item's own base plan, as the Play Console has them; for Google Play alone. They
+    are for `preview` and forecasts; who has access is what was read.
+    """
 
     product_id: Identifier
     role: Role
     quantity: Annotated[Whole, Field(ge=1, le=1_000_000)] = 1
     unit_amount: Amount
+    grace_days: Annotated[Whole, Field(ge=0, le=30)] | None = None
+    hold_days: Annotated[Whole, Field(ge=0, le=60)] | None = None
 
 
 class _Agreed(Value):

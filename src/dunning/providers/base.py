@@ -58,6 +58,7 @@ class Capabilities(Value):
     )
     max_metadata_pairs: int = 50
     requests_per_second: float = 10.0
+    quotas: Mapping[str, int] = {}
 
 
 class PaymentStatus(StrEnum):

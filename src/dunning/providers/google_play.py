@@ -45,6 +45,7 @@ from dunning.providers.google_play_books import rows_of
 from dunning.providers.google_play_client import GONE, PlayClient
 from dunning.providers.google_play_orders import PlayOrders
 from dunning.providers.google_play_plans import gone, plan_of, refund_of, refunds_of
+from dunning.providers.google_play_quota import MINUTE, PER_MINUTE
 from dunning.providers.google_play_wire import WireOrder, WirePurchase, purchase_of
 
 CAPABILITIES = Capabilities(
@@ -54,9 +55,10 @@ CAPABILITIES = Capabilities(
     has_mandate_link=False,
     is_asynchronous=True,
     has_customer_portal=True,
-    requests_per_second=50.0,
+    requests_per_second=min(PER_MINUTE.values()) / MINUTE,
+    quotas={quota.value: limit for quota, limit in PER_MINUTE.items()},
 )
-"""Sheet G.1: 3000 queries a minute for each kind of call; no idempotency key anywhere."""
+"""Sheet G.1: each kind of call has a quota of its own, which `PlayClient` keeps; no idempotency key anywhere."""
 
 DECLINES = DeclineTable(
     provider="google_play",

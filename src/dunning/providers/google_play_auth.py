@@ -13,6 +13,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 import httpx
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from google.auth import crypt, jwt
 from pydantic import SecretStr
 
@@ -65,6 +67,23 @@ class ServiceAccount:
         }
         signed: bytes = _encode(self._signer, claims)
         return signed.decode()
+
+
+def throwaway_key() -> SecretStr:
+    """A service account's key that was made just now and that Google has never seen: for a sandbox, which checks none.
+
+    It lives as long as this process and is written nowhere.
+    """
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    form, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    info = {
+        "type": "service_account",
+        "client_email": "dunning@sandbox.iam.gserviceaccount.com",
+        "private_key": key.private_bytes(serialization.Encoding.PEM, form, plain).decode(),
+        "private_key_id": "throwaway",
+        "token_uri": TOKEN_URL,
+    }
+    return SecretStr(json.dumps(info))
 
 
 class Tokens:

@@ -18,6 +18,7 @@ from dunning.domain.commands import CancelType
 from dunning.providers.base import ProviderRefused, ProviderUnavailable
 from dunning.providers.following import PlanUnclear
 from dunning.providers.google_play_auth import ServiceAccount, Tokens
+from dunning.providers.google_play_quota import Meter, Quota
 from dunning.providers.google_play_wire import (
     Wire,
     WireDeferred,
@@ -51,10 +52,12 @@ class PlayClient:
         base_url: str | None = None,
         token_url: str | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
+        meter: Meter | None = None,
     ) -> None:
         """Connect nothing yet; raises `ValueError` for a key that is no service account's."""
         self.package_name = package_name
         self._is_test = is_test
+        self._meter = meter or Meter()
         self._tokens = Tokens(ServiceAccount(key, token_url), transport=transport)
         self._http = HttpCaller(base_url or API_URL, {}, transport=transport)
         self._app = f"/androidpublisher/v3/applications/{part(package_name)}"
@@ -66,7 +69,7 @@ class PlayClient:
     async def cancel(self, token: str, kind: CancelType, *, business_at: datetime | None = None) -> None:
         """`subscriptionsv2.cancel`: no refund; access runs on to each item's expiry."""
         body = {"cancellationContext": {"cancellationType": kind.value}}
-        await self._post(f"{self._token(token)}:cancel", body, business_at)
+        await self._post(f"{self._token(token)}:cancel", body, business_at, Quota.SUBSCRIPTION_UPDATES)
 
     async def defer(
         self,
@@ -80,9 +83,8 @@ class PlayClient:
         """`subscriptionsv2.defer`: every item by the same time, while the purchase still has this `etag`."""
         seconds = f"{int(by.total_seconds())}s"
         context = {"deferDuration": seconds, "etag": etag, "validateOnly": is_dry_run}
-        return read(
-            WireDeferred, await self._post(f"{self._token(token)}:defer", {"deferralContext": context}, business_at)
-        )
+        path, body = f"{self._token(token)}:defer", {"deferralContext": context}
+        return read(WireDeferred, await self._post(path, body, business_at, Quota.SUBSCRIPTION_UPDATES))
 
     async def revoke(
         self,
@@ -96,16 +98,17 @@ class PlayClient:
         kind: dict[str, Any] = {"proratedRefund": {}} if is_prorated else {"fullRefund": {}}
         if product_id is not None:
             kind = {"itemBasedRefund": {"productId": product_id}}
-        await self._post(f"{self._token(token)}:revoke", {"revocationContext": kind}, business_at)
+        path, body = f"{self._token(token)}:revoke", {"revocationContext": kind}
+        await self._post(path, body, business_at, Quota.SUBSCRIPTION_UPDATES)
 
     async def acknowledge(self, token: str, product_id: str, *, business_at: datetime | None = None) -> None:
         """`subscriptions.acknowledge`: within three days of a purchase; never for a renewal."""
         path = f"{self._app}/purchases/subscriptions/{part(product_id)}/tokens/{part(token)}:acknowledge"
-        await self._post(path, {}, business_at)
+        await self._post(path, {}, business_at, Quota.SUBSCRIPTIONS)
 
     async def order(self, order_id: str, *, business_at: datetime | None = None) -> WireOrder:
         """`orders.get`."""
-        return read(WireOrder, await self._get(f"{self._app}/orders/{part(order_id)}", business_at))
+        return read(WireOrder, await self._get(f"{self._app}/orders/{part(order_id)}", business_at, Quota.ORDERS))
 
     async def orders(self, order_ids: Sequence[str], *, business_at: datetime | None = None) -> tuple[WireOrder, ...]:
         """`orders.batchGet`, a thousand at a time; one unknown id fails its whole batch."""
@@ -113,14 +116,15 @@ class PlayClient:
         ids = list(dict.fromkeys(order_ids))
         for start in range(0, len(ids), MAX_ORDERS):
             query = urlencode([("orderIds", one) for one in ids[start : start + MAX_ORDERS]])
-            reply = await self._get(f"{self._app}/orders:batchGet?{query}", business_at)
+            reply = await self._get(f"{self._app}/orders:batchGet?{query}", business_at, Quota.ORDERS)
             found += [_validated(WireOrder, row) for row in _list(reply, "orders")]
         return tuple(found)
 
     async def refund(self, order_id: str, *, revokes: bool, business_at: datetime | None = None) -> None:
         """`orders.refund`: the whole order. `revokes` ends access too, if it is the latest of its subscription."""
         query = "true" if revokes else "false"
-        await self._post(f"{self._app}/orders/{part(order_id)}:refund?revoke={query}", None, business_at)
+        path = f"{self._app}/orders/{part(order_id)}:refund?revoke={query}"
+        await self._post(path, None, business_at, Quota.ORDERS)
 
     async def voided_page(self, since: datetime, page: str | None = None) -> WireVoidedPage:
         """`voidedpurchases.list`, subscriptions and parts included; `since` is at most 30 days back."""
@@ -146,7 +150,7 @@ class PlayClient:
             "regionsVersion": {"version": regions_version},
         }
         path = f"{self._app}/subscriptions/{part(product_id)}/basePlans/{part(base_plan_id)}:migratePrices"
-        await self._post(path, body, None)
+        await self._post(path, body, None, Quota.MONETIZATION)
 
     async def aclose(self) -> None:
         """Close connections."""
@@ -156,10 +160,14 @@ class PlayClient:
     def _token(self, token: str) -> str:
         return f"{self._app}/purchases/subscriptionsv2/tokens/{part(token)}"
 
-    async def _get(self, path: str, business_at: datetime | None) -> Reply:
+    async def _get(self, path: str, business_at: datetime | None, quota: Quota = Quota.SUBSCRIPTIONS) -> Reply:
+        self._meter.take(quota)
         return required(await self._send("GET", path, None, business_at))
 
-    async def _post(self, path: str, body: Mapping[str, Any] | None, business_at: datetime | None) -> Reply:
+    async def _post(
+        self, path: str, body: Mapping[str, Any] | None, business_at: datetime | None, quota: Quota
+    ) -> Reply:
+        self._meter.take(quota)
         reply = await self._send("POST", path, body, business_at)
         unclear = reply.status is None or reply.status >= 500 or reply.status == 408
         if unclear and not reply.is_unsent:

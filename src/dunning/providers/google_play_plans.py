@@ -186,7 +186,7 @@ def _next_due(wire: WirePurchase, purchase: ReadPurchase, at: datetime) -> tuple
         resumes = wire.paused_state_context.auto_resume_time if wire.paused_state_context else None
         return (resumes.astimezone(UTC) if resumes else at + HOLD_LOOK,)
     coming = sorted({item.until for item in purchase.items if item.until is not None and item.until > at})
-    if purchase.state is PlayState.EXPIRED:
+    if purchase.state in (PlayState.EXPIRED, PlayState.PENDING_PURCHASE_CANCELED):
         return ()
     return tuple(coming) or (at + LOOK_AGAIN,)
 

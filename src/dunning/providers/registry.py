@@ -8,9 +8,10 @@ from dunning.errors import ConfigurationError
 from dunning.providers.base import PaymentProvider
 from dunning.providers.dodo import DodoProvider
 from dunning.providers.google_play import GooglePlayProvider
+from dunning.providers.google_play_auth import throwaway_key
 from dunning.providers.omise import OmiseProvider
 from dunning.providers.xendit import XenditProvider
-from dunning.settings import AccountSettings
+from dunning.settings import THROWAWAY_KEY, AccountSettings
 
 Factory = Callable[[AccountSettings], PaymentProvider]
 
@@ -23,8 +24,9 @@ def _google_play(account: AccountSettings) -> PaymentProvider:
     play = account.google_play
     if play is None:
         raise ValueError("google_play: the account needs its package_name")
+    is_throwaway = account.api_key.get_secret_value() == THROWAWAY_KEY
     return GooglePlayProvider(
-        account.api_key,
+        throwaway_key() if is_throwaway else account.api_key,
         package_name=play.package_name,
         is_test=account.mode == "test",
         base_url=account.base_url,

@@ -74,6 +74,7 @@ class Deed(_Body):
         "pause",
         "resume",
         "confirm_price",
+        "pending_paid",
         "pending_canceled",
         "consent_asked",
         "nothing",
@@ -118,7 +119,8 @@ class Moment(_Body):
 
 @router.post("/purchases", status_code=201)
 async def buy(sandbox: Here, body: NewPurchase) -> dict[str, Any]:
-    """The customer buys a subscription, perhaps with add-ons, perhaps in place of an older one."""
+    """The customer buys a subscription, perhaps with add-ons, perhaps after an older one or in place of it."""
+    _require_resubscribable(sandbox.play.book.purchases.get(body.revived_token or ""))
     lines = [one.line(body.at) for one in body.items]
     given = body.model_dump(exclude={"items", "at", "is_pending"})
     purchase = Purchase(**given, lines=lines, clock=body.at)
@@ -136,9 +138,11 @@ async def buy(sandbox: Here, body: NewPurchase) -> dict[str, Any]:
 
 @router.get("/purchases/{token}")
 async def read(sandbox: Here, token: str) -> dict[str, Any]:
-    """A purchase as it stands, with its clock."""
+    """A purchase as it stands, with its clock, and when something happens by itself on it (null: never again)."""
     purchase = _purchase(sandbox.play.book.purchases, token)
-    return {"clock": purchase.clock.isoformat(), **purchase_view(purchase)}
+    following = sandbox.play.desk.next_at(purchase)
+    times = {"clock": purchase.clock.isoformat(), "next_at": following.isoformat() if following else None}
+    return {**times, **purchase_view(purchase)}
 
 
 @router.post("/purchases/{token}/advance")
@@ -232,6 +236,15 @@ async def conflicts(sandbox: Here, times: int = 1) -> dict[str, Any]:
     return {"times": times}
 
 
+def _require_resubscribable(old: Purchase | None) -> None:
+    """Google Play offers it after the end, where the base plan has it and the developer did not stop the payments."""
+    if old is None:
+        return
+    is_stopped = old.canceled_by is CanceledBy.DEVELOPER and not old.can_restore
+    if old.state is not PlayState.EXPIRED or is_stopped or not all(line.is_resubscribable for line in old.lines):
+        raise ApiError("INVALID_REQUEST_BODY", "the customer is not offered to subscribe again")
+
+
 def _do(desk: PlayDesk, purchase: Purchase, body: Deed) -> None:
     if body.deed == "repair":
         desk.repair(purchase)
@@ -246,6 +259,9 @@ def _do(desk: PlayDesk, purchase: Purchase, body: Deed) -> None:
         desk.resume(purchase)
     elif body.deed == "confirm_price":
         _confirm(desk, purchase)
+    elif body.deed == "pending_paid" and purchase.state is PlayState.PENDING:
+        purchase.state, purchase.acknowledged = PlayState.ACTIVE, False
+        desk.begin(purchase)
     elif body.deed == "pending_canceled" and purchase.state is PlayState.PENDING:
         purchase.state = PlayState.PENDING_PURCHASE_CANCELED
         desk.changed(purchase, Kind.PENDING_PURCHASE_CANCELED)

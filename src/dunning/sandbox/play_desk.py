@@ -74,7 +74,7 @@ class PlayDesk:
     def advance(self, purchase: Purchase, to: datetime) -> None:
         """Let everything happen that was to happen up to `to`."""
         for _ in range(10_000):
-            at = self._next(purchase)
+            at = self.next_at(purchase)
             if at is None or at > to:
                 break
             purchase.clock = max(purchase.clock, at)
@@ -117,7 +117,8 @@ class PlayDesk:
 
     # --- what happens by itself ---------------------------------------------------------------------
 
-    def _next(self, purchase: Purchase) -> datetime | None:
+    def next_at(self, purchase: Purchase) -> datetime | None:
+        """When something happens by itself, on the purchase's own clock; None: never again."""
         found: list[datetime] = []
         if not purchase.acknowledged and purchase.started_at and purchase.state is not PlayState.EXPIRED:
             found.append(purchase.started_at + timedelta(days=ACKNOWLEDGE_DAYS))
@@ -285,7 +286,8 @@ class PlayDesk:
 
     def _aligned(self, purchase: Purchase, line: Line, at: datetime) -> int:
         end = purchase.base.expiry
-        start = later(end, purchase.base.period, -1)
+        # From the 31st to the 30th is a month too; a month before the 30th would be the 30th.
+        start = max(later(end, purchase.base.period, -1), purchase.base.bought_at or purchase.clock)
         return aligned_charge(line.price, start, end, min(max(at, start), end - timedelta(seconds=1)), UTC)
 
     def _consent_is_missing(self, purchase: Purchase, at: datetime) -> bool:

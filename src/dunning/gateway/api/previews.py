@@ -42,13 +42,14 @@ class PreviewOptions(BaseModel):
 
 
 class PreviewView(BaseModel):
-    """The same as `dunning preview --json` prints."""
+    """The same as `dunning preview --json` prints. `purchase`: only where the provider states access itself."""
 
     cycles: list[dict[str, Any]]
     on_demand: list[dict[str, Any]]
     dropped_rungs: list[dict[str, Any]]
     warnings: list[str]
     final_status: str
+    purchase: list[dict[str, Any]] = []
 
 
 @router.post("/previews", response_model=PreviewView)

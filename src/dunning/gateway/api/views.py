@@ -41,12 +41,14 @@ class CustomerView(View):
 
 
 class ItemView(View):
-    """One product."""
+    """One product. `grace_days`, `hold_days`: its own recovery period, as the terms have it (Google Play alone)."""
 
     product_id: str
     role: Role
     quantity: int
     unit_amount: int
+    grace_days: int | None = None
+    hold_days: int | None = None
 
 
 class ItemAccessView(View):
