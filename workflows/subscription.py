@@ -61,7 +61,8 @@ class SubscriptionWorkflow(PlanSteps, RefundSteps):
         while not await self._has_settled():
             await self._live()
         if not self._is_over():
-            workflow.continue_as_new(self._carried_over())
+            shown = self._shown_by_the_next_run(self._decide())
+            workflow.continue_as_new(self._carried_over(), search_attributes=shown)
         # A closed run is found by what it came to, also one that was opened again and never had to wait.
         self._show(self._decide())
 

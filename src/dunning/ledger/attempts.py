@@ -77,10 +77,9 @@ class Attempts(Part):
         Raises:
             ClaimLost: owner, epoch or lease no longer hold.
         """
-        async with self._begin() as connection:
-            [marked] = await self._finish(connection, _SENT(mine=claim.key, my_name=claim.owner, my_epoch=claim.epoch))
-            if not marked:
-                raise ClaimLost(f"attempt {claim.key}: another owner has taken over, or the lease ended")
+        [marked] = await self._at_once(_SENT(mine=claim.key, my_name=claim.owner, my_epoch=claim.epoch))
+        if not marked:
+            raise ClaimLost(f"attempt {claim.key}: another owner has taken over, or the lease ended")
 
     async def settle(
         self, key: str, outcome: Outcome, *, claim: Claim | None = None, latency_ms: int | None = None
@@ -143,8 +142,7 @@ class Attempts(Part):
 
     async def attempt(self, key: str) -> StoredAttempt | None:
         """One attempt, or None."""
-        async with self._begin() as connection:
-            [rows] = await self._finish(connection, _BY_KEY(wanted=key))
+        [rows] = await self._at_once(_BY_KEY(wanted=key))
         return stored_attempt(rows[0]) if rows else None
 
     async def first_sent_of(self, request: ChargeInput) -> datetime | None:

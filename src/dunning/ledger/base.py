@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.sql import func
 
 from dunning.ledger.schema import outbox, sequences
-from dunning.ledger.trips import Call, Rows, Statement, trip
+from dunning.ledger.trips import Call, Rows, Statement, lone_trip, trip
 
 _shared: ContextVar[AsyncConnection | None] = ContextVar("shared_transaction", default=None)
 
@@ -36,6 +36,14 @@ class Part:
     async def _finish(self, connection: AsyncConnection, *calls: Call) -> list[Rows]:
         """The last round trip of a method: the commit goes with it, unless the transaction is a shared one."""
         return await trip(connection, *calls, commit=_shared.get() is None)
+
+    async def _at_once(self, *calls: Call) -> list[Rows]:
+        """A method that is one round trip."""
+        shared = _shared.get()
+        if shared is not None:
+            return await trip(shared, *calls)
+        async with self._engine.connect() as connection:
+            return await lone_trip(connection, *calls)
 
     @asynccontextmanager
     async def together(self) -> AsyncIterator[None]:

@@ -22,9 +22,11 @@ class Records(Part):
 
     async def record(self, record: Record) -> None:
         """Write events, notices, command results, the snapshot and its mirror; again changes nothing."""
+        if not record.followed:
+            await self._at_once(*record_calls(record))
+            return
         async with self._begin() as connection:
-            if record.followed:
-                await write_followed(connection, record)
+            await write_followed(connection, record)
             await self._finish(connection, *record_calls(record))
 
 

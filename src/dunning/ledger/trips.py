@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import psycopg
+from psycopg.pq import TransactionStatus
 from psycopg.rows import namedtuple_row
 from sqlalchemy import ClauseElement, Row
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
@@ -64,18 +65,54 @@ async def trip(connection: AsyncConnection, *calls: Call, commit: bool = False) 
     Raises:
         DBAPIError: as SQLAlchemy raises it; nothing of the trip is committed then.
     """
-    raw = await connection.get_raw_connection()
-    driver: psycopg.AsyncConnection[Any] = raw.driver_connection  # type: ignore[assignment]
+    driver = await _driver(connection)
     try:
         async with driver.pipeline():
-            cursors = [driver.cursor(row_factory=namedtuple_row) for _ in calls]
-            for cursor, call in zip(cursors, calls, strict=True):
-                await cursor.execute(call.text, call.values)
+            cursors = [await _sent(driver, call) for call in calls]
             if commit:
                 await driver.commit()
-        return [await cursor.fetchall() if cursor.description is not None else [] for cursor in cursors]  # type: ignore[misc]
+        return [await _rows(cursor) for cursor in cursors]
     except psycopg.Error as error:
         raise _wrapped(error) from error
+
+
+async def lone_trip(connection: AsyncConnection, *calls: Call) -> list[Rows]:
+    """A transaction that is one round trip: the server makes one of all statements that it gets together.
+
+    Raises:
+        DBAPIError: as SQLAlchemy raises it; nothing is committed then.
+    """
+    driver = await _driver(connection)
+    try:
+        await driver.set_autocommit(True)
+        try:
+            if len(calls) == 1:
+                return [await _rows(await _sent(driver, calls[0]))]
+            return await trip(connection, *calls)
+        finally:
+            if driver.info.transaction_status is TransactionStatus.IDLE:
+                await driver.set_autocommit(False)
+            else:
+                # Cancelled in the middle, or the server is gone: nobody shall have this connection again.
+                await connection.invalidate()
+    except psycopg.Error as error:
+        raise _wrapped(error) from error
+
+
+async def _driver(connection: AsyncConnection) -> psycopg.AsyncConnection[Any]:
+    raw = await connection.get_raw_connection()
+    driver: psycopg.AsyncConnection[Any] = raw.driver_connection  # type: ignore[assignment]
+    return driver
+
+
+async def _sent(driver: psycopg.AsyncConnection[Any], call: Call) -> psycopg.AsyncCursor[Any]:
+    cursor = driver.cursor(row_factory=namedtuple_row)
+    await cursor.execute(call.text, call.values)
+    return cursor
+
+
+async def _rows(cursor: psycopg.AsyncCursor[Any]) -> Rows:
+    return await cursor.fetchall() if cursor.description is not None else []
 
 
 def _wrapped(error: psycopg.Error) -> BaseException:
