@@ -40,6 +40,7 @@ from dunning.notices.models import NoticeOutcome, SendNoticeInput
 from workflows import options
 from workflows.plans import PLAN_STEPS, PlanSteps
 from workflows.refunds import RefundSteps
+from workflows.shell import plain
 
 OBSERVED = "payment:"
 """What the state remembers a payment without our key by."""
@@ -99,8 +100,7 @@ class SubscriptionWorkflow(PlanSteps, RefundSteps):
         return self._has_closed_cycle or is_old or workflow.info().is_continue_as_new_suggested()
 
     def _carried_over(self) -> SubscriptionInput:
-        state = prune(self._s).model_dump(mode="json")
-        return self._start.but(generation=self._s.generation, state=state)
+        return self._start.but(generation=self._s.generation, state=plain(prune(self._s)))
 
     # --- messages -----------------------------------------------------------------------------------
 

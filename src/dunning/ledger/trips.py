@@ -10,6 +10,7 @@ Statements are compiled once, by SQLAlchemy for its own driver, and sent by that
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -93,10 +94,18 @@ async def lone_trip(connection: AsyncConnection, *calls: Call) -> list[Rows]:
             if driver.info.transaction_status is TransactionStatus.IDLE:
                 await driver.set_autocommit(False)
             else:
-                # Cancelled in the middle, or the server is gone: nobody shall have this connection again.
-                await connection.invalidate()
+                await _given_up(connection, driver)
     except psycopg.Error as error:
         raise _wrapped(error) from error
+
+
+async def _given_up(connection: AsyncConnection, driver: psycopg.AsyncConnection[Any]) -> None:
+    """Cancelled in the middle, or the server is gone: nobody shall have this connection again."""
+    if driver.closed:
+        # SQLAlchemy notices by itself only what it sends by itself; then the pool drops the others too.
+        with contextlib.suppress(DBAPIError):
+            await connection.exec_driver_sql("select 1")
+    await connection.invalidate()
 
 
 async def _driver(connection: AsyncConnection) -> psycopg.AsyncConnection[Any]:
