@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import httpx
 from temporalio.client import Client
 
+from benchmarks.usage import processor_seconds
 from dunning.client import DunningClient, connect
 from dunning.domain.script import Script
 from dunning.domain.terms import Subscription
@@ -95,6 +96,11 @@ class Stage:
             if process.returncode is None:
                 process.kill()
             await process.wait()
+
+    def processor_seconds(self, worker: WorkerProcess) -> dict[str, float]:
+        """What every process of the stage, the worker and this process have used so far."""
+        pids = {name: process.pid for name, process in self.stack.processes.items() if process.is_running}
+        return processor_seconds({**pids, "worker": worker.pid})
 
     async def begin(self, given: Subscription, *outcomes: str) -> None:
         """Tell the sandbox, write the ledger, start the run."""

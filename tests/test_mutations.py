@@ -66,16 +66,16 @@ MUTATIONS = (
     Mutation(
         "an attempt's row is not locked",
         "ledger/attempts.py",
-        "_LOCKED = _BY_KEY.with_for_update()",
-        "_LOCKED = _BY_KEY",
+        "_LOCKED = Statement(_ROW.with_for_update())",
+        "_LOCKED = Statement(_ROW)",
         ("test_of_two_different_settlements_at_one_moment_one_is_recorded_and_both_return_it",),
     ),
     Mutation(
         "an account's gate is not locked",
         "ledger/limits.py",
-        'execute(_ACCOUNT_GATE, {"account": account,',
+        "_ACCOUNT_GATE(new_account=account,",
         # Everybody locks a row of his own.
-        'execute(_ACCOUNT_GATE, {"account": f"{account} {datetime.now()}",',
+        '_ACCOUNT_GATE(new_account=f"{account} {datetime.now()}",',
         ("test_an_account_has_so_many_charges_in_flight_and_no_more",),
     ),
 )

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from temporalio import workflow
-from temporalio.common import SearchAttributeKey, SearchAttributeUpdate
+from temporalio.common import SearchAttributeKey, SearchAttributePair, SearchAttributeUpdate, TypedSearchAttributes
 
 from activities.names import BEGIN_COMMAND, LOAD, RECORD, Loaded, LoadInput
 from dunning import contract
@@ -115,7 +115,7 @@ class Shell(CommandHandlers):
             status=self._s.status.value,
             is_open=not self._s.is_ended,
             reference=self._s.reference,
-            snapshot=self._s.model_dump(mode="json"),
+            snapshot=plain(self._s),
         )
         self._events, self._notices, self._results = [], {}, []
         self._followed = {}
@@ -248,8 +248,25 @@ class Shell(CommandHandlers):
 
     def _show(self, decision: Decision | None) -> None:
         """What operators see. Attributes are sent only when they changed: each upsert is an event. SPEC 15."""
+        known = workflow.info().typed_search_attributes
+        changes: list[SearchAttributeUpdate[Any]] = []
+        for key, value in self._attributes(decision):
+            if known.get(key) != value:
+                changes.append(key.value_unset() if value is None else key.value_set(value))
+        if changes:
+            workflow.upsert_search_attributes(changes)
+        workflow.set_current_details(details(self._s, decision, self._now()))
+
+    def _shown_by_the_next_run(self, decision: Decision | None) -> TypedSearchAttributes:
+        """What the next run shows from its start: sent with the renewal it is no event and no action of its own."""
+        mine = dict(self._attributes(decision))
+        kept = [pair for pair in workflow.info().typed_search_attributes if pair.key not in mine]
+        told = [SearchAttributePair(key, value) for key, value in mine.items() if value is not None]
+        return TypedSearchAttributes([*kept, *told])
+
+    def _attributes(self, decision: Decision | None) -> tuple[tuple[SearchAttributeKey[Any], Any], ...]:
         values = shown(self._s, decision)
-        pairs: tuple[tuple[SearchAttributeKey[Any], Any], ...] = (
+        return (
             (contract.STATUS, values.status),
             (contract.PROVIDER, values.provider),
             (contract.MERCHANT_ACCOUNT, values.merchant_account),
@@ -261,14 +278,11 @@ class Shell(CommandHandlers):
             (contract.AMOUNT_DUE, values.amount_due),
             (contract.ATTENTION, values.attention),
         )
-        known = workflow.info().typed_search_attributes
-        changes: list[SearchAttributeUpdate[Any]] = []
-        for key, value in pairs:
-            if known.get(key) != value:
-                changes.append(key.value_unset() if value is None else key.value_set(value))
-        if changes:
-            workflow.upsert_search_attributes(changes)
-        workflow.set_current_details(details(self._s, decision, self._now()))
+
+
+def plain(state: State) -> dict[str, Any]:
+    """A state for a payload or the ledger. What is None is left out: a third of the bytes and of the time."""
+    return state.model_dump(mode="json", exclude_none=True)
 
 
 def _new_tries(before: State, after: State) -> dict[str, FollowedAttempt]:

@@ -41,6 +41,7 @@ from dunning.notices.models import NoticeOutcome, SendNoticeInput
 from workflows import options
 from workflows.plans import PLAN_STEPS, PlanSteps
 from workflows.refunds import RefundSteps
+from workflows.shell import plain
 
 OBSERVED = "payment:"
 """What the state remembers a payment without our key by."""
@@ -62,7 +63,8 @@ class SubscriptionWorkflow(PlanSteps, RefundSteps):
         while not await self._has_settled():
             await self._live()
         if not self._is_over():
-            workflow.continue_as_new(self._carried_over())
+            shown = self._shown_by_the_next_run(self._decide())
+            workflow.continue_as_new(self._carried_over(), search_attributes=shown)
         # A closed run is found by what it came to, also one that was opened again and never had to wait.
         self._show(self._decide())
 
@@ -99,8 +101,7 @@ class SubscriptionWorkflow(PlanSteps, RefundSteps):
         return self._has_closed_cycle or is_old or workflow.info().is_continue_as_new_suggested()
 
     def _carried_over(self) -> SubscriptionInput:
-        state = prune(self._s).model_dump(mode="json")
-        return self._start.but(generation=self._s.generation, state=state)
+        return self._start.but(generation=self._s.generation, state=plain(prune(self._s)))
 
     # --- messages -----------------------------------------------------------------------------------
 

@@ -228,11 +228,13 @@ class Charging:
         while payment.status is PaymentStatus.PENDING and time.monotonic() + wait < deadline:
             await asyncio.sleep(wait)
             wait = next(polls, wait)
+            found = await self._provider.find_payment(_query_of(request, payment.payment_id, payment.created_at))
+            payment = found.payment or payment
+            if payment.status is not PaymentStatus.PENDING:
+                break
             settled = await self._ledger.attempt(request.attempt.key)
             if settled is not None and settled.settled_at is not None and settled.outcome is not None:
                 return settled.outcome
-            found = await self._provider.find_payment(_query_of(request, payment.payment_id, payment.created_at))
-            payment = found.payment or payment
         return outcome_of(payment, self._provider.declines, request.business_at)
 
     # --- look up ------------------------------------------------------------------------------------

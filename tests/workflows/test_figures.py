@@ -64,6 +64,8 @@ async def test_a_good_cycle_costs_at_most_19_events_and_5_actions(world: World) 
 
     assert len(second.events) <= 19
     assert actions(second) <= 5
+    # What it shows came with its start.
+    assert E.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES not in {e.event_type for e in second.events}
 
 
 async def test_a_webhook_inside_the_call_makes_it_at_most_24_events_and_6_actions(world: World) -> None:

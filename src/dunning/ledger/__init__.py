@@ -49,7 +49,6 @@ class Ledger(
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-        self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @classmethod
     async def open(cls, url: str, *, pool_size: int = 10) -> Self:

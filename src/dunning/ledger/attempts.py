@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row, and_, bindparam, case, null, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql import func
 
@@ -20,11 +20,13 @@ from dunning.domain.declines import DeclineClass
 from dunning.domain.page import ON_PAGE
 from dunning.errors import Conflict, NotFound
 from dunning.ledger.base import Part
-from dunning.ledger.limits import Limits, free_slot, lock_account, lock_customer
+from dunning.ledger.followed import write_followed
+from dunning.ledger.limits import Limits, Standing, account_gate, customer_gate, free_slot, holders
 from dunning.ledger.models import Admission, ChargeInput, Claim, LookUpInput, StoredAttempt
-from dunning.ledger.record import write_record
+from dunning.ledger.record import record_calls
 from dunning.ledger.schema import attempts, method_verdicts
-from dunning.ledger.settling import attend, columns, condemn, settle_late, tell, unsettled
+from dunning.ledger.settling import attend, condemn, payment_event, settle_late, settled, unsettled
+from dunning.ledger.trips import Call, Statement, trip
 
 LEASE = timedelta(seconds=90)
 """Longer than the hard deadline of a whole charge call, pool wait included."""
@@ -56,22 +58,19 @@ class Attempts(Part):
             Conflict: the same key was used for another amount, currency, method or trigger.
         """
         async with self._begin() as connection:
-            bucket = await lock_account(connection, request.account, limits)
-            now = await lock_customer(connection, request.account, request.customer)
-            row = await _locked(connection, request.attempt.key)
-            if request.carry is not None:
-                await write_record(connection, request.carry)
-            known = _known(row, request, now, resending or Resending()) if row is not None else None
-            if known is not None:
-                return Admission(outcome=known)
-            refused = await _refused_method(connection, request)
-            if refused is not None:
-                return Admission(outcome=refused)
-            free_at = await free_slot(connection, request, limits, bucket, now)
-            if free_at is not None:
-                at, because = free_at
-                return Admission(outcome=_deferred(request, at - now, because))
-            return Admission(claim=await _claim(connection, request, row, owner, now))
+            row, standing, refused = await _looked(connection, request, limits)
+            known = _known(row, request, standing.now, resending or Resending()) if row is not None else None
+            done = known or refused
+            claiming: list[Call] = []
+            if done is None:
+                admission, claiming = _claimed(request, row, limits, standing, owner)
+            else:
+                admission = Admission(outcome=done)
+            if request.carry is not None and request.carry.followed:
+                await write_followed(connection, request.carry)
+            carried = record_calls(request.carry) if request.carry is not None else []
+            await self._finish(connection, *carried, *claiming)
+            return admission
 
     async def mark_sent(self, claim: Claim) -> None:
         """The first byte may leave after this has committed.
@@ -79,11 +78,9 @@ class Attempts(Part):
         Raises:
             ClaimLost: owner, epoch or lease no longer hold.
         """
-        ours = {"mine": claim.key, "my_name": claim.owner, "my_epoch": claim.epoch}
-        async with self._once() as connection:
-            result = await connection.execute(_SENT, ours)
-            if result.rowcount != 1:
-                raise ClaimLost(f"attempt {claim.key}: another owner has taken over, or the lease ended")
+        [marked] = await self._at_once(_SENT(mine=claim.key, my_name=claim.owner, my_epoch=claim.epoch))
+        if not marked:
+            raise ClaimLost(f"attempt {claim.key}: another owner has taken over, or the lease ended")
 
     async def settle(
         self,
@@ -112,18 +109,11 @@ class Attempts(Part):
             if outcome.kind not in _SETTLED:
                 return await unsettled(connection, row, outcome, claim)
             charged = method or row.method if row.method == ON_PAGE else row.method
-            values = {**columns(outcome), "method": charged}
-            if latency_ms is not None:
-                values["latency_ms"] = latency_ms
-            values |= {
-                "status": "settled",
-                "settled_at": func.clock_timestamp(),
-                "lease_until": func.clock_timestamp(),
-            }
-            await connection.execute(update(attempts).where(attempts.c.key == key).values(**values))
             if outcome.klass is DeclineClass.HARD and charged != ON_PAGE:
                 await condemn(connection, row, outcome, charged)
-            await tell(connection, row, outcome, is_late=False)
+            await self._finish(
+                connection, settled(key, outcome, latency_ms, charged), *payment_event(row, outcome, is_late=False)
+            )
             return outcome
 
     async def release(self, claim: Claim) -> bool:
@@ -161,9 +151,8 @@ class Attempts(Part):
 
     async def attempt(self, key: str) -> StoredAttempt | None:
         """One attempt, or None."""
-        async with self._once() as connection:
-            row = (await connection.execute(_BY_KEY, {"wanted": key})).first()
-        return stored_attempt(row) if row is not None else None
+        [rows] = await self._at_once(_BY_KEY(wanted=key))
+        return stored_attempt(rows[0]) if rows else None
 
     async def first_sent_of(self, request: ChargeInput) -> datetime | None:
         """When the obligation was first put to the provider (machine clock); None when it never was."""
@@ -240,13 +229,31 @@ class Attempts(Part):
             return int((await connection.execute(live)).scalar_one())
 
 
+async def _looked(
+    connection: AsyncConnection, request: ChargeInput, limits: Limits
+) -> tuple[Row[Any] | None, Standing, Outcome | None]:
+    """Take the locks in their order and read what admission depends on: the row, the limits, a refused method."""
+    gate, customer, rows, verdicts, others = await trip(
+        connection,
+        account_gate(request.account, limits),
+        customer_gate(request.account, request.customer),
+        _LOCKED(wanted=request.attempt.key),
+        _CONDEMNED(account=request.account, customer=request.customer, token=request.attempt.method),
+        holders(request),
+    )
+    standing = Standing._make((*gate[0], *customer[0], *others[0]))
+    return rows[0] if rows else None, standing, _refused_method(request, verdicts[0]) if verdicts else None
+
+
 async def _locked(connection: AsyncConnection, key: str) -> Row[Any] | None:
-    return (await connection.execute(_LOCKED, {"wanted": key})).first()
+    [rows] = await trip(connection, _LOCKED(wanted=key))
+    return rows[0] if rows else None
 
 
-_BY_KEY = select(attempts).where(attempts.c.key == bindparam("wanted"))
-_LOCKED = _BY_KEY.with_for_update()
-_SENT = (
+_ROW = select(attempts).where(attempts.c.key == bindparam("wanted"))
+_BY_KEY = Statement(_ROW)
+_LOCKED = Statement(_ROW.with_for_update())
+_SENT = Statement(
     update(attempts)
     .where(
         attempts.c.key == bindparam("mine"),
@@ -261,6 +268,7 @@ _SENT = (
         sent_at=func.statement_timestamp(),
         first_sent_at=func.coalesce(attempts.c.first_sent_at, func.statement_timestamp()),
     )
+    .returning(attempts.c.key)
 )
 
 
@@ -313,57 +321,72 @@ def _deferred(request: ChargeInput, wait: timedelta, because: str) -> Outcome:
     return Outcome(kind=OutcomeKind.DEFERRED, at=request.business_at, until=until, because=because)
 
 
-async def _refused_method(connection: AsyncConnection, request: ChargeInput) -> Outcome | None:
-    asked = {"account": request.account, "customer": request.customer, "token": request.attempt.method}
-    row = (await connection.execute(_CONDEMNED, asked)).first()
-    if row is None:
-        return None
+def _refused_method(request: ChargeInput, verdict: Row[Any]) -> Outcome:
     return Outcome(
         kind=OutcomeKind.METHOD_REFUSED,
         at=request.business_at,
-        raw_code=row.raw_code,
+        raw_code=verdict.raw_code,
         klass=DeclineClass.HARD,
         because="the method was declined for good for this customer before",
     )
 
 
-_CONDEMNED = select(method_verdicts.c.raw_code).where(
-    method_verdicts.c.account == bindparam("account"),
-    method_verdicts.c.customer_id == bindparam("customer"),
-    method_verdicts.c.token == bindparam("token"),
+_CONDEMNED = Statement(
+    select(method_verdicts.c.raw_code).where(
+        method_verdicts.c.account == bindparam("account"),
+        method_verdicts.c.customer_id == bindparam("customer"),
+        method_verdicts.c.token == bindparam("token"),
+    )
 )
 
 
-async def _claim(
-    connection: AsyncConnection, request: ChargeInput, row: Row[Any] | None, owner: str, now: datetime
-) -> Claim:
-    attempt = request.attempt
+def _claimed(
+    request: ChargeInput, row: Row[Any] | None, limits: Limits, standing: Standing, owner: str
+) -> tuple[Admission, list[Call]]:
+    """The claim with the statements that make it, where there is room; else until when it is put off."""
+    slot = free_slot(request, limits, standing)
+    if not isinstance(slot, Call):
+        at, because = slot
+        return Admission(outcome=_deferred(request, at - standing.now, because)), []
     epoch = 1 if row is None else row.epoch + 1
-    values = {
-        "account": request.account,
-        "subscription": request.subscription,
-        "generation": request.generation,
-        "obligation": request.obligation,
-        "number": attempt.number,
-        "customer_id": request.customer,
-        "amount": request.amount,
-        "currency": request.currency,
-        "method": attempt.method,
-        "trigger": attempt.trigger.value,
-        "retry_of": attempt.retry_of,
-        "planned_at": attempt.planned_at,
-        "business_at": request.business_at,
-        "status": "started",
-        "owner": owner,
-        "epoch": epoch,
-        "lease_until": now + LEASE,
-    }
-    upsert = insert(attempts)
-    claimed = upsert.on_conflict_do_update(
-        index_elements=["key"], set_={name: upsert.excluded[name] for name in values}
+    claim = Claim(key=request.attempt.key, owner=owner, epoch=epoch, lease_seconds=LEASE.total_seconds())
+    return Admission(claim=claim), [slot, _claim_call(request, claim, standing.now + LEASE)]
+
+
+def _claim_call(request: ChargeInput, claim: Claim, lease_until: datetime) -> Call:
+    attempt = request.attempt
+    return _CLAIM(
+        new_key=claim.key,
+        new_account=request.account,
+        new_subscription=request.subscription,
+        new_generation=request.generation,
+        new_obligation=request.obligation,
+        new_number=attempt.number,
+        new_customer_id=request.customer,
+        new_amount=request.amount,
+        new_currency=request.currency,
+        new_method=attempt.method,
+        new_trigger=attempt.trigger.value,
+        new_retry_of=attempt.retry_of,
+        new_planned_at=attempt.planned_at,
+        new_business_at=request.business_at,
+        new_owner=claim.owner,
+        new_epoch=claim.epoch,
+        new_lease_until=lease_until,
     )
-    await connection.execute(claimed, {"key": attempt.key, **values})
-    return Claim(key=attempt.key, owner=owner, epoch=epoch, lease_seconds=LEASE.total_seconds())
+
+
+def _claiming() -> Insert:
+    given = (
+        "account", "subscription", "generation", "obligation", "number", "customer_id", "amount", "currency", "method",
+        "trigger", "retry_of", "planned_at", "business_at", "owner", "epoch", "lease_until",
+    )  # fmt: skip
+    new = insert(attempts).values({"status": "started", **{name: bindparam(f"new_{name}") for name in ("key", *given)}})
+    again = {name: new.excluded[name] for name in ("status", *given)}
+    return new.on_conflict_do_update(index_elements=["key"], set_=again)
+
+
+_CLAIM = Statement(_claiming())
 
 
 def stored_attempt(row: Row[Any]) -> StoredAttempt:

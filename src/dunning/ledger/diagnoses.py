@@ -46,7 +46,7 @@ class Diagnoses(Part):
             index_elements=["account", "because"],
             set_={"count": refused_messages.c.count + count, "last_at": func.clock_timestamp()},
         )
-        async with self._once() as connection:
+        async with self._begin() as connection:
             await connection.execute(counted)
 
     async def refusals(self, account: str) -> list[Refusal]:
@@ -55,7 +55,7 @@ class Diagnoses(Part):
             refused_messages.c.account == account, refused_messages.c.last_at > func.clock_timestamp() - LATELY
         )
         query = select(refused_messages).where(wanted).order_by(refused_messages.c.last_at.desc())
-        async with self._once() as connection:
+        async with self._begin() as connection:
             rows = (await connection.execute(query)).mappings()
             return [Refusal.model_validate({name: row[name] for name in Refusal.model_fields}) for row in rows]
 
@@ -63,7 +63,7 @@ class Diagnoses(Part):
         """When the provider was last asked for a payment (machine clock); a page that waits for its payer is none."""
         asked = and_(attempts.c.account == account, attempts.c.method != ON_PAGE)
         query = select(func.max(attempts.c.sent_at)).where(asked)
-        async with self._once() as connection:
+        async with self._begin() as connection:
             found: datetime | None = (await connection.execute(query)).scalar_one()
         return found
 
@@ -77,7 +77,7 @@ class Diagnoses(Part):
         said = func.coalesce(func.max(attempts.c.outcome["message"].astext), "")
         code = func.coalesce(attempts.c.raw_code, "no code")
         query = select(code, said, func.count()).where(wanted).group_by(code).order_by(func.count().desc()).limit(MOST)
-        async with self._once() as connection:
+        async with self._begin() as connection:
             return [Fault(code=row[0], message=row[1], count=row[2]) for row in await connection.execute(query)]
 
     async def refused_mandates(self, account: str) -> list[Fault]:
@@ -90,6 +90,6 @@ class Diagnoses(Part):
             what.startswith("the mandate could not be created: ", autoescape=True),
         )
         query = select(what, func.count()).where(wanted).group_by(what).order_by(func.count().desc()).limit(MOST)
-        async with self._once() as connection:
+        async with self._begin() as connection:
             rows = await connection.execute(query)
             return [Fault(code="mandate", message=row[0], count=row[1]) for row in rows]

@@ -13,8 +13,9 @@ from dunning.domain.first_price import FirstPrice
 from dunning.domain.page import ON_PAGE
 from dunning.errors import Conflict
 from dunning.ledger.base import Part
+from dunning.ledger.followed import write_followed
 from dunning.ledger.models import ChargeInput
-from dunning.ledger.record import write_record
+from dunning.ledger.record import record_calls
 from dunning.ledger.schema import attempts
 
 
@@ -72,4 +73,5 @@ class FirstPrices(Part):
         async with self._begin() as connection:
             await connection.execute(update(attempts).where(waiting).values(method=request.attempt.method))
             if request.carry is not None:
-                await write_record(connection, request.carry)
+                await write_followed(connection, request.carry)
+                await self._finish(connection, *record_calls(request.carry))

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 
-from sqlalchemy import Update, and_, bindparam, tuple_, update
-from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Update, bindparam, tuple_, update
+from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.sql import func
 
+from dunning.domain.commands import CommandResult
 from dunning.domain.messages import EventDraft, NoticeStatus, PlannedNotice
-from dunning.ledger.base import NewEvent, Part, append_events
+from dunning.ledger.base import NewEvent, Part, event_calls
 from dunning.ledger.followed import write_followed
 from dunning.ledger.models import Record
 from dunning.ledger.schema import commands, notices, snapshots, subscriptions
+from dunning.ledger.trips import Call, Statement
 
 
 class Records(Part):
@@ -21,24 +22,23 @@ class Records(Part):
 
     async def record(self, record: Record) -> None:
         """Write events, notices, command results, the snapshot and its mirror; again changes nothing."""
+        if not record.followed:
+            await self._at_once(*record_calls(record))
+            return
         async with self._begin() as connection:
-            await write_record(connection, record)
+            await write_followed(connection, record)
+            await self._finish(connection, *record_calls(record))
 
 
-async def write_record(connection: AsyncConnection, record: Record) -> None:
-    """The same inside a transaction that is open already."""
+def record_calls(record: Record) -> list[Call]:
+    """All of a record but the tries that the provider made by itself (`write_followed`)."""
     events = [NewEvent(_event_id(record, e, n), e.type.value, e.at, e.data) for n, e in enumerate(record.events)]
-    await append_events(connection, account=record.account, subscription=record.subscription, events=events)
-    for notice in record.notices:
-        await _write_notice(connection, record, notice)
-    for result in record.command_results:
-        answered = and_(commands.c.account == record.account, commands.c.command_id == result.command_id)
-        await connection.execute(
-            update(commands).where(answered, commands.c.result.is_(None)).values(result=result.model_dump(mode="json"))
-        )
-    if record.followed:
-        await write_followed(connection, record)
-    await _write_snapshot(connection, record)
+    return [
+        *event_calls(record.account, record.subscription, events),
+        *(_notice_call(record, notice, channel.value) for notice in record.notices for channel in notice.channels),
+        *(_answer_call(record, result) for result in record.command_results),
+        _snapshot_call(record),
+    ]
 
 
 def _event_id(record: Record, event: EventDraft, index: int) -> str:
@@ -52,18 +52,17 @@ def _event_id(record: Record, event: EventDraft, index: int) -> str:
     return "evt_" + hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:32]
 
 
-async def _write_snapshot(connection: AsyncConnection, record: Record) -> None:
-    given = {
-        "new_account": record.account,
-        "new_subscription": record.subscription,
-        "new_generation": record.generation,
-        "new_revision": record.revision,
-        "new_state": record.snapshot,
-        "new_status": record.status,
-        "new_is_open": record.is_open,
-        "new_reference": record.reference,
-    }
-    await connection.execute(_SNAPSHOT, given)
+def _snapshot_call(record: Record) -> Call:
+    return _SNAPSHOT(
+        new_account=record.account,
+        new_subscription=record.subscription,
+        new_generation=record.generation,
+        new_revision=record.revision,
+        new_state=record.snapshot,
+        new_status=record.status,
+        new_is_open=record.is_open,
+        new_reference=record.reference,
+    )
 
 
 def _snapshot() -> Update:
@@ -97,30 +96,47 @@ def _snapshot() -> Update:
 
 
 _SNAPSHOT_COLUMNS = ("account", "subscription", "generation", "revision", "state")
-_SNAPSHOT = _snapshot()
+_SNAPSHOT = Statement(_snapshot())
 
 
-async def _write_notice(connection: AsyncConnection, record: Record, notice: PlannedNotice) -> None:
+def _notice_call(record: Record, notice: PlannedNotice, channel: str) -> Call:
     """One row for each channel. Only what is still planned is moved or dropped; sending owns its rows."""
-    status = "dropped" if notice.status is NoticeStatus.DROPPED else "planned"
-    for channel in notice.channels:
-        values = {
-            "planned_at": notice.at,
-            "status": status,
-            "because": notice.because,
-            "outcome": notice.outcome,
-        }
-        upsert = insert(notices).values(
-            account=record.account,
-            subscription=record.subscription,
-            key=notice.key,
-            channel=channel.value,
-            occasion=notice.occasion.value,
-            **values,
-        )
-        upsert = upsert.on_conflict_do_update(
-            index_elements=["account", "subscription", "key", "channel"],
-            set_=values,
-            where=notices.c.status == "planned",
-        )
-        await connection.execute(upsert)
+    return _NOTICE(
+        new_account=record.account,
+        new_subscription=record.subscription,
+        new_key=notice.key,
+        new_channel=channel,
+        new_occasion=notice.occasion.value,
+        new_planned_at=notice.at,
+        new_status="dropped" if notice.status is NoticeStatus.DROPPED else "planned",
+        new_because=notice.because,
+        new_outcome=notice.outcome,
+    )
+
+
+def _notice() -> Insert:
+    moved = ("planned_at", "status", "because", "outcome")
+    names = ("account", "subscription", "key", "channel", "occasion", *moved)
+    new = insert(notices).values({name: bindparam(f"new_{name}") for name in names})
+    return new.on_conflict_do_update(
+        index_elements=["account", "subscription", "key", "channel"],
+        set_={name: new.excluded[name] for name in moved},
+        where=notices.c.status == "planned",
+    )
+
+
+def _answer_call(record: Record, result: CommandResult) -> Call:
+    return _ANSWER(of_account=record.account, of_command=result.command_id, new_result=result.model_dump(mode="json"))
+
+
+_NOTICE = Statement(_notice())
+_ANSWER = Statement(
+    update(commands)
+    .where(
+        commands.c.account == bindparam("of_account"),
+        commands.c.command_id == bindparam("of_command"),
+        commands.c.result.is_(None),
+    )
+    .values(result=bindparam("new_result"))
+)
+"""The first answer stays."""

@@ -9,16 +9,17 @@ import hashlib
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, update
+from sqlalchemy import Integer, Row, Text, bindparam, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql import func
 
 from dunning.domain.attempts import Outcome, OutcomeKind
 from dunning.domain.messages import EventType
-from dunning.ledger.base import append_event
+from dunning.ledger.base import NewEvent, append_event, event_calls
 from dunning.ledger.models import Claim
 from dunning.ledger.schema import attempts, method_verdicts
+from dunning.ledger.trips import Call, Statement, trip
 
 
 def columns(outcome: Outcome) -> dict[str, Any]:
@@ -32,6 +33,39 @@ def columns(outcome: Outcome) -> dict[str, Any]:
     if outcome.provider_payment_id is not None:
         values["provider_payment_id"] = outcome.provider_payment_id
     return values
+
+
+def settled(key: str, outcome: Outcome, latency_ms: int | None, method: str) -> Call:
+    """What settles an attempt's row for good. The lease ends with it. `method`: what was charged."""
+    values = columns(outcome)
+    return _SETTLE(
+        of=key,
+        new_method=method,
+        new_outcome=values["outcome"],
+        new_raw_code=values["raw_code"],
+        new_class=values["decline_class"],
+        new_rule=values["rule"],
+        new_payment_id=outcome.provider_payment_id,
+        new_latency=latency_ms,
+    )
+
+
+_SETTLE = Statement(
+    update(attempts)
+    .where(attempts.c.key == bindparam("of"))
+    .values(
+        method=bindparam("new_method"),
+        outcome=bindparam("new_outcome"),
+        raw_code=bindparam("new_raw_code"),
+        decline_class=bindparam("new_class"),
+        rule=bindparam("new_rule"),
+        provider_payment_id=func.coalesce(bindparam("new_payment_id", type_=Text), attempts.c.provider_payment_id),
+        latency_ms=func.coalesce(bindparam("new_latency", type_=Integer), attempts.c.latency_ms),
+        status="settled",
+        settled_at=func.clock_timestamp(),
+        lease_until=func.clock_timestamp(),
+    )
+)
 
 
 async def unsettled(connection: AsyncConnection, row: Row[Any], outcome: Outcome, claim: Claim | None) -> Outcome:
@@ -58,7 +92,7 @@ async def settle_late(connection: AsyncConnection, row: Row[Any], outcome: Outco
     if outcome.provider_payment_id is not None:
         values["provider_payment_id"] = outcome.provider_payment_id
     await connection.execute(update(attempts).where(attempts.c.key == row.key).values(**values))
-    await tell(connection, row, outcome, is_late=True)
+    await trip(connection, *payment_event(row, outcome, is_late=True))
     return outcome
 
 
@@ -74,32 +108,26 @@ async def condemn(connection: AsyncConnection, row: Row[Any], outcome: Outcome, 
     await connection.execute(verdict.on_conflict_do_nothing())
 
 
-async def tell(connection: AsyncConnection, row: Row[Any], outcome: Outcome, *, is_late: bool) -> None:
-    """`payment.*` in the transaction that settles the attempt. SPEC 10."""
+def payment_event(row: Row[Any], outcome: Outcome, *, is_late: bool) -> tuple[Call, ...]:
+    """`payment.*`, for the transaction that settles the attempt. SPEC 10."""
     if outcome.kind is OutcomeKind.ABSENT:
-        return
+        return ()
     is_paid = outcome.kind is OutcomeKind.SUCCEEDED
     type_ = (EventType.PAYMENT_SUCCEEDED if is_paid else EventType.PAYMENT_FAILED).value
-    await append_event(
-        connection,
-        account=row.account,
-        subscription=row.subscription,
-        event_id=_event_id(row.key, type_),
-        type_=type_,
-        at=outcome.at,
-        data={
-            "obligation": row.obligation,
-            "attempt": row.number,
-            "trigger": row.trigger,
-            "key": row.key,
-            "amount": row.amount,
-            "currency": row.currency,
-            "payment_id": outcome.provider_payment_id or row.provider_payment_id,
-            "decline_class": outcome.klass.value if outcome.klass is not None else None,
-            "code": outcome.raw_code,
-            "late": is_late,
-        },
-    )
+    data = {
+        "obligation": row.obligation,
+        "attempt": row.number,
+        "trigger": row.trigger,
+        "key": row.key,
+        "amount": row.amount,
+        "currency": row.currency,
+        "payment_id": outcome.provider_payment_id or row.provider_payment_id,
+        "decline_class": outcome.klass.value if outcome.klass is not None else None,
+        "code": outcome.raw_code,
+        "late": is_late,
+    }
+    event = NewEvent(_event_id(row.key, type_), type_, outcome.at, data)
+    return event_calls(row.account, row.subscription, [event])
 
 
 async def attend(
