@@ -227,6 +227,7 @@ async def storm(url: str, count: int, seed: int = SEED) -> Report:
             report.faults.append(f"{len(fort.told) - told} facts were told to workflows")
         for target in fort.targets:
             status, body = await fort.ask(genuine(target, "at_the_end"))
+            await fort.dispatcher.drain()
             row = await fort.ledger.attempt(target.key)
             if status != 200 or row is None or row.settled_at is None:
                 report.faults.append(f"{target.provider}: the genuine message at the end had no effect: {body!r}")

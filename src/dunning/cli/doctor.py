@@ -227,7 +227,7 @@ async def _webhooks(settings: Settings) -> AsyncIterator[Finding]:
     try:
         for name, account in settings.accounts.items():
             yield _last_message(name, account, await ledger.last_message_at(name))
-        waiting = await _waiting(ledger)
+        waiting = await ledger.count_waiting()
     finally:
         await ledger.aclose()
     if waiting:
@@ -247,9 +247,3 @@ def _last_message(name: str, account: AccountSettings, at: datetime | None) -> F
         f"and the secret the one of the {account.mode} mode? The gateway logs webhook.refused for a wrong one"
     )
     return Finding(what=f"account {name}", verdict="warning", detail="no message has arrived yet", advice=advice)
-
-
-async def _waiting(ledger: Ledger) -> int:
-    """How many messages wait to be signalled; rows are looked at and let go."""
-    async with ledger.unsignalled(limit=100) as rows:
-        return len(rows)

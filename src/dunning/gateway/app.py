@@ -89,14 +89,16 @@ def create_app(
         try:
             yield
         finally:
+            await reception.aclose()
             loop.cancel()
             await asyncio.gather(loop, return_exceptions=True)
 
+    reception = Reception(ledger)
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     # Before the providers' route, whose form theirs have too.
     add_notice_doors(app, accounts or {}, ledger, wake=dispatcher.wake)
     add_play_push(app, play or {}, ledger, dispatcher, machine_now)
-    _add_webhooks(app, doors, Reception(ledger), dispatcher, machine_now)
+    _add_webhooks(app, doors, reception, dispatcher, machine_now)
     _add_health(app, ledger, is_temporal_well)
     if api is not None:
         add_api(app, api)
@@ -128,7 +130,7 @@ def _add_webhooks(
             log.warning("webhook.refused", account=account, because=str(refused))
             return _answer(401, "refused")
         try:
-            taken = await reception.take(account, message, door.provider.declines, now)
+            taken = await reception.store(account, message, door.provider.declines, now)
         except (DunningError, SQLAlchemyError, OSError, TimeoutError) as failure:
             # Not acknowledged: the provider sends it again.
             log.error("webhook.not_stored", account=account, because=type(failure).__name__)

@@ -1,4 +1,4 @@
-"""Tells workflows what the inbox holds: once each as a rule, again whenever it did not work. SPEC 15."""
+"""Settles what the inbox holds, and tells it to workflows: once each as a rule, again when it did not work. SPEC 15."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from dunning.contract import ProviderFact
+from dunning.gateway.reception import NotSettled, Reception
 from dunning.ledger import Ledger
 from dunning.ledger.models import InboxRow
 
@@ -29,13 +30,18 @@ PATROL_SECONDS = 5.0
 
 
 class Dispatcher:
-    """One loop per gateway process. Several may run: rows are claimed with a lock that others skip."""
+    """Two loops per gateway process: one settles, one signals, so that nothing is unsettled because Temporal is away.
+
+    Several processes may run: rows are claimed with a lock that others skip.
+    """
 
     def __init__(self, ledger: Ledger, signal: Signal, *, patrol_seconds: float = PATROL_SECONDS) -> None:
         self._ledger = ledger
+        self._reception = Reception(ledger)
         self._signal = signal
         self._patrol_seconds = patrol_seconds
         self._wake = asyncio.Event()
+        self._is_settled = asyncio.Event()
 
     def wake(self) -> None:
         """A message was stored."""
@@ -43,18 +49,39 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Drain the inbox until cancelled. Nothing that goes wrong ends it."""
+        await asyncio.gather(self._keep(self._wake, self._settle), self._keep(self._is_settled, self._signal_all))
+
+    async def drain(self) -> int:
+        """Settle and signal everything that waits now; returns how many rows could not be."""
+        return await self._settle() + await self._signal_all()
+
+    async def _keep(self, wake: asyncio.Event, work: Callable[[], Awaitable[int]]) -> None:
         while True:
-            self._wake.clear()
+            wake.clear()
             try:
-                await self.drain()
+                await work()
             except Exception as failure:
                 # The ledger is away; the rows wait there.
                 log.warning("inbox.unreachable", because=type(failure).__name__)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), self._patrol_seconds)
+                await asyncio.wait_for(wake.wait(), self._patrol_seconds)
 
-    async def drain(self) -> int:
-        """Signal everything that waits now; returns how many rows could not be signalled."""
+    async def _settle(self) -> int:
+        """Settle message by message, oldest first; what is settled is signalled meanwhile."""
+        left = 0
+        row: int | None = 0
+        while row is not None:
+            try:
+                row = await self._reception.settle(row)
+            except NotSettled as failure:
+                log.warning(
+                    "inbox.not_settled", message_id=failure.message_id, because=type(failure.__cause__).__name__
+                )
+                left, row = left + 1, failure.row
+            self._is_settled.set()
+        return left
+
+    async def _signal_all(self) -> int:
         left = 0
         stuck: set[Subject] = set()
         while True:

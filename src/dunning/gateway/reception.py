@@ -8,11 +8,11 @@ from enum import StrEnum
 import structlog
 
 from dunning.contract import ProviderFact
-from dunning.domain.attempts import Outcome
 from dunning.domain.declines import DeclineTable
+from dunning.gateway.writing import InboxWriter
 from dunning.ledger import Ledger
-from dunning.ledger.models import StoredAttempt, StoredRefund
-from dunning.providers.base import MessageKind, Payment, PaymentStatus, ProviderMessage, Refund, RefundStatus
+from dunning.ledger.models import NewMessage, StoredAttempt, StoredRefund, ToSettle
+from dunning.providers.base import MessageKind, PaymentStatus, ProviderMessage, Refund, RefundStatus
 from dunning.providers.following import PlanMessage, standing_of
 from dunning.providers.outcomes import outcome_of
 from dunning.refunding import business_now as refund_now
@@ -29,80 +29,122 @@ class Received(StrEnum):
     UNKNOWN = "unknown"
 
 
+class NotSettled(Exception):
+    """One message could not be settled; it waits in its row, and those behind it can be."""
+
+    def __init__(self, row: int, message_id: str) -> None:
+        super().__init__(message_id)
+        self.row = row
+        self.message_id = message_id
+
+
 class Reception:
     """Takes messages into the ledger. Everything it does may be done again: providers repeat themselves."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
+        self._writer = InboxWriter(ledger)
 
-    async def take(self, account: str, message: ProviderMessage, declines: DeclineTable, now: datetime) -> Received:
-        """Settle and store one message, in one transaction; returns when it is committed.
+    async def store(self, account: str, message: ProviderMessage, declines: DeclineTable, now: datetime) -> Received:
+        """Store one message as it came; returns when it is committed. `settle` does what it says, later.
 
         A crash before that leaves the message unacknowledged, so the provider sends it again.
 
         Args:
             now: the machine clock.
         """
+        is_new = await self._writer.write(_new_message(account, message, declines, now))
+        return Received.STORED if is_new else Received.REPEATED
+
+    async def take(self, account: str, message: ProviderMessage, declines: DeclineTable, now: datetime) -> Received:
+        """Store and settle one message at once, in one transaction; returns when it is committed."""
         async with self._ledger.together():
-            if message.kind is MessageKind.REFUND and message.refund is not None:
-                return await self._take_refund(account, message, message.refund, now)
-            return await self._take(account, message, declines, now)
+            if not await self._ledger.receive_many([_new_message(account, message, declines, now)]):
+                return Received.REPEATED
+            fact = _fact(message, declines)
+            return await self._act_on(account, message.reference, fact, _to_settle(message, declines, now))
 
-    async def _take(self, account: str, message: ProviderMessage, declines: DeclineTable, now: datetime) -> Received:
-        attempt = await self._attempt_of(account, message)
-        outcome = None
-        if attempt is not None and message.payment is not None and message.kind is MessageKind.PAYMENT:
-            outcome = await self._settle(attempt, message.payment, declines, now)
-        subscription = await self._subscription_of(account, message, attempt)
-        is_told = subscription is not None and _tells(message, attempt)
-        is_new = await self._ledger.receive(
+    async def settle(self, after: int = 0) -> int | None:
+        """Do what the oldest message behind row `after` says, in one transaction with the mark that it was done.
+
+        A crash before the commit leaves the message as it was, so it is done again.
+
+        Returns:
+            The message's row; None when there is none left.
+
+        Raises:
+            NotSettled: this message could not be settled now; the next one may.
+        """
+        row = None
+        try:
+            async with self._ledger.unsettled(after) as row:
+                if row is None:
+                    return None
+                await self._act_on(row.account, row.reference, ProviderFact.model_validate(row.fact), row.to_settle)
+        except Exception as failure:
+            if row is None:
+                raise
+            raise NotSettled(row.id, row.message_id) from failure
+        return row.id
+
+    async def aclose(self) -> None:
+        """Returns when every message that was handed in is stored, or has failed."""
+        await self._writer.aclose()
+
+    async def _act_on(self, account: str, reference: str | None, fact: ProviderFact, said: ToSettle) -> Received:
+        if fact.refund is not None:
+            subscription, known = await self._act_on_refund(account, fact, fact.refund, said.at)
+            is_told = subscription is not None
+        else:
+            attempt = await self._attempt_of(account, fact)
+            known = await self._act_on_payment(fact, attempt, said)
+            subscription = await self._subscription_of(account, reference, fact, attempt, said)
+            is_told = subscription is not None and _tells(fact, attempt)
+        await self._ledger.mark_settled(
             account,
-            message_id=message.message_id,
-            kind=message.kind.value,
-            raw_type=message.raw_type,
-            reference=message.reference,
+            fact.message_id,
             subscription=subscription if is_told else None,
-            fact=_fact(message, attempt, outcome, declines).model_dump(mode="json"),
+            fact=known.model_dump(mode="json"),
         )
-        if not is_new:
-            return Received.REPEATED
-        return Received.STORED if subscription is not None else Received.UNKNOWN
+        if subscription is None:
+            log.info("webhook.unknown", account=account, id=fact.message_id, reference=reference)
+            return Received.UNKNOWN
+        return Received.STORED
 
-    async def _take_refund(self, account: str, message: ProviderMessage, refund: Refund, now: datetime) -> Received:
+    async def _act_on_payment(self, fact: ProviderFact, attempt: StoredAttempt | None, said: ToSettle) -> ProviderFact:
+        """An attempt's payment settles it, unless the provider has not decided."""
+        if attempt is None or fact.kind is not MessageKind.PAYMENT or fact.payment is None:
+            return fact
+        known = fact.but(attempt_key=attempt.key)
+        if said.outcome is None:
+            return known
+        payment = fact.payment
+        if (payment.amount, payment.currency) != (attempt.amount, attempt.currency):
+            log.warning("webhook.other_price", key=attempt.key, amount=payment.amount, currency=payment.currency)
+        outcome = said.outcome.but(at=business_now(attempt, said.at))
+        return known.but(outcome=await self._ledger.settle(attempt.key, outcome))
+
+    async def _act_on_refund(
+        self, account: str, fact: ProviderFact, refund: Refund, now: datetime
+    ) -> tuple[str | None, ProviderFact]:
         """A refund of ours is settled by its key, or by the provider's id of it; another one is written down."""
         row = await self._refund_of(account, refund)
-        attempt = None
-        if row is None and refund.payment_id is not None:
-            attempt = await self._ledger.attempt_by_payment(account, refund.payment_id)
-        outcome = None
         if row is not None and row.owner_is_us:
             outcome = await self._ledger.settle_refund(row.key, refund_outcome(refund, refund_now(row, now)))
-        elif attempt is not None and refund.status is RefundStatus.SUCCEEDED:
+            return row.subscription, fact.but(refund_key=row.key, refund_outcome=outcome)
+        if row is not None:
+            return row.subscription, fact
+        if refund.payment_id is None:
+            return None, fact
+        attempt = await self._ledger.attempt_by_payment(account, refund.payment_id)
+        if attempt is None:
+            return None, fact
+        if refund.status is RefundStatus.SUCCEEDED:
             at = business_now(attempt, now)
             await self._ledger.note_refund(
                 attempt, refund_id=refund.refund_id, amount=refund.amount, currency=refund.currency, at=at
             )
-        subscription = row.subscription if row is not None else attempt.subscription if attempt is not None else None
-        fact = ProviderFact(
-            message_id=message.message_id,
-            kind=message.kind,
-            occurred_at=message.occurred_at,
-            refund=refund,
-            refund_key=row.key if row is not None and row.owner_is_us else None,
-            refund_outcome=outcome,
-        )
-        is_new = await self._ledger.receive(
-            account,
-            message_id=message.message_id,
-            kind=message.kind.value,
-            raw_type=message.raw_type,
-            reference=message.reference,
-            subscription=subscription,
-            fact=fact.model_dump(mode="json"),
-        )
-        if not is_new:
-            return Received.REPEATED
-        return Received.STORED if subscription is not None else Received.UNKNOWN
+        return attempt.subscription, fact
 
     async def _refund_of(self, account: str, refund: Refund) -> StoredRefund | None:
         row = await self._ledger.refund_row(refund.key) if refund.key is not None else None
@@ -110,8 +152,8 @@ class Reception:
             return row
         return await self._ledger.refund_by_provider_id(account, refund.refund_id)
 
-    async def _attempt_of(self, account: str, message: ProviderMessage) -> StoredAttempt | None:
-        payment = message.payment
+    async def _attempt_of(self, account: str, fact: ProviderFact) -> StoredAttempt | None:
+        payment = fact.payment
         if payment is None:
             return None
         if payment.key is None:
@@ -123,28 +165,18 @@ class Reception:
             return None
         return found
 
-    async def _settle(
-        self, attempt: StoredAttempt, payment: Payment, declines: DeclineTable, now: datetime
-    ) -> Outcome | None:
-        """What the attempt came to, settled; None while the provider has not decided."""
-        if payment.status is PaymentStatus.PENDING:
-            return None
-        if (payment.amount, payment.currency) != (attempt.amount, attempt.currency):
-            log.warning("webhook.other_price", key=attempt.key, amount=payment.amount, currency=payment.currency)
-        return await self._ledger.settle(attempt.key, outcome_of(payment, declines, business_now(attempt, now)))
-
     async def _subscription_of(
-        self, account: str, message: ProviderMessage, attempt: StoredAttempt | None
+        self, account: str, reference: str | None, fact: ProviderFact, attempt: StoredAttempt | None, said: ToSettle
     ) -> str | None:
         """Our id of the subscription that a message is about, if the ledger knows it."""
         if attempt is not None:
             return attempt.subscription
-        if message.payment is not None and message.payment.key is not None:
+        if fact.payment is not None and fact.payment.key is not None:
             return None  # another system's attempt at the same provider account
-        if message.subscription and await self._ledger.has_subscription(account, message.subscription):
-            return message.subscription
-        if message.reference:
-            return await self._ledger.find_subscription(account, message.reference)
+        if said.subscription and await self._ledger.has_subscription(account, said.subscription):
+            return said.subscription
+        if reference:
+            return await self._ledger.find_subscription(account, reference)
         return None
 
 
@@ -158,29 +190,49 @@ def business_now(attempt: StoredAttempt, now: datetime) -> datetime:
     return attempt.business_at + max(now - attempt.sent_at, timedelta(0))
 
 
-def _tells(message: ProviderMessage, attempt: StoredAttempt | None) -> bool:
+def _tells(fact: ProviderFact, attempt: StoredAttempt | None) -> bool:
     """Whether a workflow has something to do with it; the rest is only recorded."""
-    if message.kind is MessageKind.PAYMENT and message.payment is not None:
-        is_paid = message.payment.status is PaymentStatus.SUCCEEDED
+    if fact.kind is MessageKind.PAYMENT and fact.payment is not None:
+        is_paid = fact.payment.status is PaymentStatus.SUCCEEDED
         # A set-up payment of nothing pays nothing, and a decline without our key is no attempt of ours.
-        return message.payment.status is not PaymentStatus.PENDING and (
-            attempt is not None or (is_paid and message.payment.amount > 0)
+        return fact.payment.status is not PaymentStatus.PENDING and (
+            attempt is not None or (is_paid and fact.payment.amount > 0)
         )
-    return message.kind is not MessageKind.OTHER
+    return fact.kind is not MessageKind.OTHER
 
 
-def _fact(
-    message: ProviderMessage, attempt: StoredAttempt | None, outcome: Outcome | None, declines: DeclineTable
-) -> ProviderFact:
+def _new_message(account: str, message: ProviderMessage, declines: DeclineTable, now: datetime) -> NewMessage:
+    return NewMessage(
+        account=account,
+        message_id=message.message_id,
+        kind=message.kind.value,
+        raw_type=message.raw_type,
+        reference=message.reference,
+        fact=_fact(message, declines).model_dump_json(),
+        to_settle=_to_settle(message, declines, now).model_dump_json(),
+    )
+
+
+def _to_settle(message: ProviderMessage, declines: DeclineTable, now: datetime) -> ToSettle:
+    """What is held against the ledger later. The account's rules are read now: they classify, and need no ledger."""
+    payment = message.payment if message.kind is MessageKind.PAYMENT else None
+    is_decided = payment is not None and payment.status is not PaymentStatus.PENDING
+    outcome = outcome_of(payment, declines, now) if payment is not None and is_decided else None
+    return ToSettle(at=now, subscription=message.subscription, outcome=outcome)
+
+
+def _fact(message: ProviderMessage, declines: DeclineTable) -> ProviderFact:
+    """The message as far as it speaks for itself."""
+    if message.kind is MessageKind.REFUND and message.refund is not None:
+        return ProviderFact(
+            message_id=message.message_id, kind=message.kind, occurred_at=message.occurred_at, refund=message.refund
+        )
     plan = message.plan if isinstance(message, PlanMessage) else None
-    is_ours = attempt is not None and message.kind is MessageKind.PAYMENT
     token = message.mandate.method_token if message.mandate is not None else None
     return ProviderFact(
         message_id=message.message_id,
         kind=message.kind,
         occurred_at=message.occurred_at,
-        attempt_key=attempt.key if is_ours and attempt is not None else None,
-        outcome=outcome,
         payment=message.payment,
         mandate=message.mandate,
         method_token=token,

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, select, update
+from sqlalchemy import ColumnElement, and_, null, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql import func
 
 from dunning.domain.commands import CommandResult
 from dunning.ledger.base import Part
-from dunning.ledger.models import Begun, InboxRow
+from dunning.ledger.models import Begun, InboxRow, NewMessage, UnsettledMessage
 from dunning.ledger.schema import commands, inbox
 
 
@@ -94,6 +94,52 @@ class Inbox(Part):
             new = insert(inbox).values(**values).on_conflict_do_nothing()
             return (await connection.execute(new.returning(inbox.c.id))).first() is not None
 
+    async def receive_many(self, messages: Sequence[NewMessage]) -> set[tuple[str, str]]:
+        """Store messages as they came, all of them or none, by one statement; which of them were new.
+
+        They are settled later: see `unsettled`.
+        """
+        columns = {name: [getattr(one, name) for one in messages] for name in _NEW}
+        async with self._once() as connection:
+            return {(row.account, row.message_id) for row in await connection.execute(_RECEIVE, columns)}
+
+    @asynccontextmanager
+    async def unsettled(self, after: int = 0) -> AsyncIterator[UnsettledMessage | None]:
+        """The oldest message behind row `after` that is to be settled; None when there is none left.
+
+        All that is asked of the ledger inside the block is one transaction, and other processes pass the row over.
+        """
+        query = (
+            select(inbox)
+            .where(inbox.c.signalled_at.is_(None), inbox.c.to_settle.is_not(None), inbox.c.id > after)
+            .order_by(inbox.c.id)
+            .limit(1)
+            .with_for_update(skip_locked=True)
+        )
+        async with self.together(), self._begin() as connection:
+            row = (await connection.execute(query)).first()
+            if row is None:
+                yield None
+                return
+            known = {name: getattr(row, name) for name in ("id", "account", "message_id", "reference", "fact")}
+            yield UnsettledMessage.model_validate({**known, "to_settle": row.to_settle})
+
+    async def mark_settled(
+        self, account: str, message_id: str, *, subscription: str | None, fact: dict[str, Any]
+    ) -> None:
+        """The message took effect; without a subscription there is nobody to signal."""
+        values: dict[str, Any] = {"to_settle": null(), "subscription": subscription, "fact": fact}
+        if subscription is None:
+            values["signalled_at"] = func.clock_timestamp()
+        async with self._begin() as connection:
+            await connection.execute(update(inbox).where(_is(account, message_id)).values(**values))
+
+    async def count_waiting(self, limit: int = 100) -> int:
+        """How many messages wait to be settled or signalled; counts no further than `limit`."""
+        waiting = select(inbox.c.id).where(inbox.c.signalled_at.is_(None)).limit(limit).subquery()
+        async with self._begin() as connection:
+            return (await connection.execute(select(func.count()).select_from(waiting))).scalar_one()
+
     @asynccontextmanager
     async def unsignalled(self, limit: int = 50) -> AsyncIterator[Signalling]:
         """Rows to signal, oldest first, locked against other processes while the block runs.
@@ -102,7 +148,7 @@ class Inbox(Part):
         """
         query = (
             select(inbox)
-            .where(inbox.c.signalled_at.is_(None))
+            .where(inbox.c.signalled_at.is_(None), inbox.c.to_settle.is_(None))
             .order_by(inbox.c.id)
             .limit(limit)
             .with_for_update(skip_locked=True)
@@ -128,8 +174,8 @@ class Inbox(Part):
 
     async def mark_signalled(self, account: str, message_id: str) -> None:
         """The workflow has it."""
-        row = and_(inbox.c.account == account, inbox.c.message_id == message_id)
         async with self._begin() as connection:
+            row = _is(account, message_id)
             await connection.execute(update(inbox).where(row).values(signalled_at=func.clock_timestamp()))
 
     async def last_message_at(self, account: str) -> datetime | None:
@@ -138,6 +184,22 @@ class Inbox(Part):
         async with self._begin() as connection:
             found: datetime | None = (await connection.execute(query)).scalar_one()
         return found
+
+
+def _is(account: str, message_id: str) -> ColumnElement[bool]:
+    return and_(inbox.c.account == account, inbox.c.message_id == message_id)
+
+
+_NEW = ("account", "message_id", "kind", "raw_type", "reference", "fact", "to_settle")
+_RECEIVE = text(
+    "insert into inbox (account, message_id, kind, raw_type, reference, fact, to_settle)"
+    " select account, message_id, kind, raw_type, reference, cast(fact as jsonb), cast(to_settle as jsonb)"
+    " from unnest(cast(:account as text[]), cast(:message_id as text[]), cast(:kind as text[]),"
+    " cast(:raw_type as text[]), cast(:reference as text[]), cast(:fact as text[]), cast(:to_settle as text[]))"
+    " with ordinality as given (account, message_id, kind, raw_type, reference, fact, to_settle, place)"
+    " order by place on conflict do nothing returning account, message_id"
+)
+"""One statement, however many there are; the rows keep the order in which they came."""
 
 
 class Signalling(list[InboxRow]):

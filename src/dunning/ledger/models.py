@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -240,6 +241,49 @@ class Begun(Value):
     is_new: bool
     result: CommandResult | None = None
     is_conflict: bool = False
+
+
+class ToSettle(Value):
+    """What a message says that is still to be held against the ledger, by its own words.
+
+    Attributes:
+        at: when it was accepted (machine clock).
+        subscription: our id that it names; perhaps nobody's.
+        outcome: what its payment comes to for the attempt that it is about; `at` in it is not business time yet.
+    """
+
+    at: datetime
+    subscription: str | None = None
+    outcome: Outcome | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """A provider's message on its way into the inbox. `fact` and `to_settle` are JSON."""
+
+    account: str
+    message_id: str
+    kind: str
+    raw_type: str
+    reference: str | None
+    fact: str
+    to_settle: str
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """What makes it one message, however often it is delivered."""
+        return self.account, self.message_id
+
+
+class UnsettledMessage(Value):
+    """A message that was accepted, and that nothing was done by yet."""
+
+    id: int
+    account: str
+    message_id: str
+    reference: str | None
+    fact: dict[str, Any]
+    to_settle: ToSettle
 
 
 class InboxRow(Value):

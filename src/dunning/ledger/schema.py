@@ -198,6 +198,7 @@ inbox = Table(
     Column("fact", JSONB, nullable=False),
     _created("received_at"),
     Column("signalled_at", _instant),
+    Column("to_settle", JSONB),
     UniqueConstraint("account", "message_id"),
     Index("inbox_unsignalled", "id", postgresql_where=Column("signalled_at", _instant).is_(None)),
 )

@@ -1,0 +1,22 @@
+"""Messages are stored as they came, and settled behind the answer."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
+revision = "0007"
+down_revision = "0006"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Rows that are there were settled when they were stored."""
+    op.add_column("inbox", sa.Column("to_settle", postgresql.JSONB()))
+
+
+def downgrade() -> None:
+    """Take it away again; let a gateway settle what waits before."""
+    op.drop_column("inbox", "to_settle")
