@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from itertools import count
 
 import structlog
 
@@ -22,6 +23,10 @@ Signal = Callable[[str, str, ProviderFact], Awaitable[None]]
 """Account, subscription, fact; raises when the workflow service did not take it."""
 
 BATCH = 50
+SETTLED_BATCH = 20
+"""After so many settled messages those of them are signalled, although others still wait: to ask after each costs more
+than it gains."""
+
 MANY_STUCK = 10
 """When so many subscriptions cannot be told, it is not they: the rest waits for the next round."""
 
@@ -70,7 +75,7 @@ class Dispatcher:
         """Settle message by message, oldest first; what is settled is signalled meanwhile."""
         left = 0
         row: int | None = 0
-        while row is not None:
+        for number in count(1):
             try:
                 row = await self._reception.settle(row)
             except NotSettled as failure:
@@ -78,7 +83,11 @@ class Dispatcher:
                     "inbox.not_settled", message_id=failure.message_id, because=type(failure.__cause__).__name__
                 )
                 left, row = left + 1, failure.row
-            self._is_settled.set()
+            if row is None:
+                break
+            if number % SETTLED_BATCH == 0:
+                self._is_settled.set()
+        self._is_settled.set()
         return left
 
     async def _signal_all(self) -> int:

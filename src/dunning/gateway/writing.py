@@ -17,9 +17,6 @@ BATCH = 100
 ROOM = 1_000
 """Messages that may wait to be written. One more is not accepted: its provider sends it again."""
 
-WRITERS = 2
-"""Statements under way at a time: while the database commits one, the next one is put together."""
-
 Waiting = tuple[NewMessage, asyncio.Future[bool]]
 
 
@@ -30,13 +27,14 @@ class Overfull(DunningError):
 class InboxWriter:
     """Puts messages into the inbox, together with those of other requests; each request waits for its own commit.
 
-    Nothing runs while nothing waits: whoever comes first starts a task, which ends when all is written.
+    One statement is under way at a time; what comes meanwhile is the next one. Nothing runs while nothing waits: whoever
+    comes first starts a task, which ends when all is written.
     """
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._waiting: deque[Waiting] = deque()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._task: asyncio.Task[None] | None = None
 
     async def write(self, message: NewMessage) -> bool:
         """Store one message; returns when it is committed. False: it was known.
@@ -49,16 +47,14 @@ class InboxWriter:
             raise Overfull("too many messages wait to be written")
         written: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append((message, written))
-        if len(self._tasks) < WRITERS:
-            task = asyncio.create_task(self._work())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._work())
         return await written
 
     async def aclose(self) -> None:
         """Returns when everything that was handed in is written, or has failed."""
-        while self._tasks:
-            await asyncio.wait(set(self._tasks))
+        while self._task is not None and not self._task.done():
+            await asyncio.wait({self._task})
 
     async def _work(self) -> None:
         while self._waiting:

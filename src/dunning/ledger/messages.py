@@ -99,9 +99,9 @@ class Inbox(Part):
 
         They are settled later: see `unsettled`.
         """
-        columns = {name: [getattr(one, name) for one in messages] for name in _NEW}
+        rows = f"[{','.join(one.as_json() for one in messages)}]"
         async with self._once() as connection:
-            return {(row.account, row.message_id) for row in await connection.execute(_RECEIVE, columns)}
+            return {(row.account, row.message_id) for row in await connection.execute(_RECEIVE, {"rows": rows})}
 
     @asynccontextmanager
     async def unsettled(self, after: int = 0) -> AsyncIterator[UnsettledMessage | None]:
@@ -190,13 +190,12 @@ def _is(account: str, message_id: str) -> ColumnElement[bool]:
     return and_(inbox.c.account == account, inbox.c.message_id == message_id)
 
 
-_NEW = ("account", "message_id", "kind", "raw_type", "reference", "fact", "to_settle")
 _RECEIVE = text(
     "insert into inbox (account, message_id, kind, raw_type, reference, fact, to_settle)"
-    " select account, message_id, kind, raw_type, reference, cast(fact as jsonb), cast(to_settle as jsonb)"
-    " from unnest(cast(:account as text[]), cast(:message_id as text[]), cast(:kind as text[]),"
-    " cast(:raw_type as text[]), cast(:reference as text[]), cast(:fact as text[]), cast(:to_settle as text[]))"
-    " with ordinality as given (account, message_id, kind, raw_type, reference, fact, to_settle, place)"
+    " select account, message_id, kind, raw_type, reference, fact, to_settle"
+    " from rows from (jsonb_to_recordset(cast(:rows as jsonb)) as (account text, message_id text, kind text,"
+    " raw_type text, reference text, fact jsonb, to_settle jsonb)) with ordinality as"
+    " given (account, message_id, kind, raw_type, reference, fact, to_settle, place)"
     " order by place on conflict do nothing returning account, message_id"
 )
 """One statement, however many there are; the rows keep the order in which they came."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -273,6 +274,12 @@ class NewMessage:
     def identity(self) -> tuple[str, str]:
         """What makes it one message, however often it is delivered."""
         return self.account, self.message_id
+
+    def as_json(self) -> str:
+        """All of it as one JSON object."""
+        names = ("account", "message_id", "kind", "raw_type", "reference")
+        known = json.dumps({name: getattr(self, name) for name in names})
+        return f'{known[:-1]}, "fact": {self.fact}, "to_settle": {self.to_settle}}}'
 
 
 class UnsettledMessage(Value):
