@@ -73,18 +73,18 @@ class Dispatcher:
 
     async def _settle(self) -> int:
         """Settle message by message, oldest first; what is settled is signalled meanwhile."""
-        left = 0
-        row: int | None = 0
+        left = row = 0
         for number in count(1):
             try:
-                row = await self._reception.settle(row)
+                found = await self._reception.settle(row)
             except NotSettled as failure:
                 log.warning(
                     "inbox.not_settled", message_id=failure.message_id, because=type(failure.__cause__).__name__
                 )
-                left, row = left + 1, failure.row
-            if row is None:
+                left, found = left + 1, failure.row
+            if found is None:
                 break
+            row = found
             if number % SETTLED_BATCH == 0:
                 self._is_settled.set()
         self._is_settled.set()

@@ -27,8 +27,8 @@ class Overfull(DunningError):
 class InboxWriter:
     """Puts messages into the inbox, together with those of other requests; each request waits for its own commit.
 
-    One statement is under way at a time; what comes meanwhile is the next one. Nothing runs while nothing waits: whoever
-    comes first starts a task, which ends when all is written.
+    One statement is under way at a time; what comes meanwhile is the next one. Nothing runs while nothing waits:
+    whoever comes first starts a task, which ends when all is written.
     """
 
     def __init__(self, ledger: Ledger) -> None:
