@@ -37,7 +37,7 @@ from dunning.stack.postgres import postgres_server
 
 ASKED = 0.4
 """Issue 5: messages a second, ours / bare."""
-BARE_GUARD = 0.3
+BARE_GUARD = 0.25
 """What is enforced of ours / bare: what was found, with room for a machine whose PostgreSQL waits for others."""
 GUARD = 1.0
 """What is enforced of ours / a handler with one INSERT. Both wait for the same PostgreSQL on the same machine."""
