@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 
 from dunning.gateway import writing
-from dunning.gateway.reception import Reception
+from dunning.gateway.settling import Settler
 from dunning.gateway.writing import InboxWriter, Overfull
 from dunning.ledger import Ledger
 from dunning.ledger.models import NewMessage
@@ -113,7 +113,7 @@ async def test_a_crash_between_settling_and_its_mark_leaves_both_undone_and_they
     row = await house.ledger.attempt(key)
     assert row is not None
     assert (row.settled_at, house.box.got) == (None, [])
-    assert await house.dispatcher.drain() == 0
+    assert await house.try_again() == 0
     row = await house.ledger.attempt(key)
     assert row is not None
     assert row.settled_at is not None
@@ -138,13 +138,13 @@ async def test_two_processes_settle_each_message_once(house: House) -> None:
         await house.deliver(agreement("active"), f"msg_{number}")
 
     async def settle_all() -> int:
-        reception, row, count = Reception(house.ledger), 0, 0
-        while (found := await reception.settle(row)) is not None:
-            row, count = found, count + 1
-        return count
+        settler, count = Settler(house.ledger), 0
+        while True:
+            found = await settler.settle()
+            count += found.done
+            if found.is_over:
+                return count
 
-    first, second = await asyncio.gather(settle_all(), settle_all())
-    assert first + second == 20
-    assert min(first, second) > 0
+    assert sum(await asyncio.gather(settle_all(), settle_all())) == 20
     assert await house.dispatcher.drain() == 0
     assert len(house.box.got) == 20

@@ -97,7 +97,7 @@ def create_app(
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     # Before the providers' route, whose form theirs have too.
     add_notice_doors(app, accounts or {}, ledger, wake=dispatcher.wake)
-    add_play_push(app, play or {}, ledger, dispatcher, machine_now)
+    add_play_push(app, play or {}, ledger, reception, dispatcher, machine_now=machine_now)
     _add_webhooks(app, doors, reception, dispatcher, machine_now)
     _add_health(app, ledger, is_temporal_well)
     if api is not None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from itertools import count
 
 import structlog
 
 from dunning.contract import ProviderFact
-from dunning.gateway.reception import NotSettled, Reception
+from dunning.gateway.settling import Settler
 from dunning.ledger import Ledger
 from dunning.ledger.models import InboxRow
 
@@ -23,10 +22,6 @@ Signal = Callable[[str, str, ProviderFact], Awaitable[None]]
 """Account, subscription, fact; raises when the workflow service did not take it."""
 
 BATCH = 50
-SETTLED_BATCH = 20
-"""After so many settled messages those of them are signalled, although others still wait: to ask after each costs more
-than it gains."""
-
 MANY_STUCK = 10
 """When so many subscriptions cannot be told, it is not they: the rest waits for the next round."""
 
@@ -42,7 +37,7 @@ class Dispatcher:
 
     def __init__(self, ledger: Ledger, signal: Signal, *, patrol_seconds: float = PATROL_SECONDS) -> None:
         self._ledger = ledger
-        self._reception = Reception(ledger)
+        self._settler = Settler(ledger, again_seconds=patrol_seconds)
         self._signal = signal
         self._patrol_seconds = patrol_seconds
         self._wake = asyncio.Event()
@@ -72,23 +67,15 @@ class Dispatcher:
                 await asyncio.wait_for(wake.wait(), self._patrol_seconds)
 
     async def _settle(self) -> int:
-        """Settle message by message, oldest first; what is settled is signalled meanwhile."""
-        left = row = 0
-        for number in count(1):
-            try:
-                found = await self._reception.settle(row)
-            except NotSettled as failure:
-                log.warning(
-                    "inbox.not_settled", message_id=failure.message_id, because=type(failure.__cause__).__name__
-                )
-                left, found = left + 1, failure.row
-            if found is None:
-                break
-            row = found
-            if number % SETTLED_BATCH == 0:
+        """Settle what waits, oldest first; what is settled is signalled meanwhile."""
+        left = 0
+        while True:
+            found = await self._settler.settle()
+            left += found.left
+            if found.done:
                 self._is_settled.set()
-        self._is_settled.set()
-        return left
+            if found.is_over:
+                return left
 
     async def _signal_all(self) -> int:
         left = 0

@@ -21,13 +21,27 @@ from dunning.ledger.pooling import ping_when_idle
 from dunning.ledger.reach import Reaches
 from dunning.ledger.record import Records
 from dunning.ledger.refunds import Refunds
+from dunning.ledger.settlements import Settlements
 from dunning.ledger.subscriptions import Subscriptions
 
 __all__ = ["ClaimLost", "Ledger", "Limits", "Resending", "is_current", "migrate"]
 
 
 class Ledger(
-    Subscriptions, Attempts, Refunds, Records, Commands, Inbox, Outbox, Notices, Reaches, ApiKeys, Answers, Pages, Books
+    Subscriptions,
+    Attempts,
+    Refunds,
+    Records,
+    Commands,
+    Inbox,
+    Settlements,
+    Outbox,
+    Notices,
+    Reaches,
+    ApiKeys,
+    Answers,
+    Pages,
+    Books,
 ):
     """Everything that is written down. Each method is one transaction."""
 

@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, null, select, text, update
+from sqlalchemy import ColumnElement, and_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql import func
 
 from dunning.domain.commands import CommandResult
 from dunning.ledger.base import Part
-from dunning.ledger.models import Begun, InboxRow, NewMessage, UnsettledMessage
+from dunning.ledger.models import Begun, InboxRow, NewMessage
 from dunning.ledger.schema import commands, inbox
 
 
@@ -97,42 +97,11 @@ class Inbox(Part):
     async def receive_many(self, messages: Sequence[NewMessage]) -> set[tuple[str, str]]:
         """Store messages as they came, all of them or none, by one statement; which of them were new.
 
-        They are settled later: see `unsettled`.
+        They are settled later: `dunning.ledger.settlements`.
         """
         rows = f"[{','.join(one.as_json() for one in messages)}]"
         async with self._once() as connection:
             return {(row.account, row.message_id) for row in await connection.execute(_RECEIVE, {"rows": rows})}
-
-    @asynccontextmanager
-    async def unsettled(self, after: int = 0) -> AsyncIterator[UnsettledMessage | None]:
-        """The oldest message behind row `after` that is to be settled; None when there is none left.
-
-        All that is asked of the ledger inside the block is one transaction, and other processes pass the row over.
-        """
-        query = (
-            select(inbox)
-            .where(inbox.c.signalled_at.is_(None), inbox.c.to_settle.is_not(None), inbox.c.id > after)
-            .order_by(inbox.c.id)
-            .limit(1)
-            .with_for_update(skip_locked=True)
-        )
-        async with self.together(), self._begin() as connection:
-            row = (await connection.execute(query)).first()
-            if row is None:
-                yield None
-                return
-            known = {name: getattr(row, name) for name in ("id", "account", "message_id", "reference", "fact")}
-            yield UnsettledMessage.model_validate({**known, "to_settle": row.to_settle})
-
-    async def mark_settled(
-        self, account: str, message_id: str, *, subscription: str | None, fact: dict[str, Any]
-    ) -> None:
-        """The message took effect; without a subscription there is nobody to signal."""
-        values: dict[str, Any] = {"to_settle": null(), "subscription": subscription, "fact": fact}
-        if subscription is None:
-            values["signalled_at"] = func.clock_timestamp()
-        async with self._begin() as connection:
-            await connection.execute(update(inbox).where(_is(account, message_id)).values(**values))
 
     async def count_waiting(self, limit: int = 100) -> int:
         """How many messages wait to be settled or signalled; counts no further than `limit`."""

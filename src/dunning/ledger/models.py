@@ -282,15 +282,31 @@ class NewMessage:
         return f'{known[:-1]}, "fact": {self.fact}, "to_settle": {self.to_settle}}}'
 
 
-class UnsettledMessage(Value):
-    """A message that was accepted, and that nothing was done by yet."""
+@dataclass(frozen=True, slots=True)
+class UnsettledMessage:
+    """A message that was accepted, and that nothing was done by yet. `fact` and `to_settle` are JSON."""
 
     id: int
     account: str
     message_id: str
     reference: str | None
-    fact: dict[str, Any]
-    to_settle: ToSettle
+    fact: str
+    to_settle: str
+
+
+@dataclass(frozen=True, slots=True)
+class SettledMessage:
+    """What became of a message.
+
+    Attributes:
+        id: its row.
+        subscription: who is to be told; None: nobody.
+        known: what the ledger adds to its fact.
+    """
+
+    id: int
+    subscription: str | None
+    known: dict[str, Any]
 
 
 class InboxRow(Value):
