@@ -41,7 +41,7 @@ BARE_GUARD = 0.25
 """What is enforced of ours / bare: what was found, with room for a machine whose PostgreSQL waits for others."""
 GUARD = 1.0
 """What is enforced of ours / a handler with one INSERT. Both wait for the same PostgreSQL on the same machine."""
-CONNECTIONS = 16
+CONNECTIONS = 400
 MESSAGES, QUICK_MESSAGES = 2_000, 400
 ROUNDS, QUICK_ROUNDS = 5, 1
 KINDS = ("bare", "stored", "ours")

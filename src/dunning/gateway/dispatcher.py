@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -25,6 +26,12 @@ BATCH = 50
 MANY_STUCK = 10
 """When so many subscriptions cannot be told, it is not they: the rest waits for the next round."""
 
+BUSY_SECONDS = 0.05
+"""When the last message came less long ago, and many wait, every other moment is left to those that come."""
+
+LONGEST_REST = 0.5
+"""Seconds between two rounds of settling at most: messages take effect also while many come."""
+
 PATROL_SECONDS = 5.0
 """How often the inbox is looked through without being asked to: rows of crashed processes are found so."""
 
@@ -42,10 +49,12 @@ class Dispatcher:
         self._patrol_seconds = patrol_seconds
         self._wake = asyncio.Event()
         self._is_settled = asyncio.Event()
+        self._woken_at = 0.0
 
     def wake(self) -> None:
         """A message was stored."""
         self._wake.set()
+        self._woken_at = time.monotonic()
 
     async def run(self) -> None:
         """Drain the inbox until cancelled. Nothing that goes wrong ends it."""
@@ -70,12 +79,17 @@ class Dispatcher:
         """Settle what waits, oldest first; what is settled is signalled meanwhile."""
         left = 0
         while True:
+            began = time.monotonic()
             found = await self._settler.settle()
             left += found.left
             if found.done:
                 self._is_settled.set()
             if found.is_over:
                 return left
+            now = time.monotonic()
+            if now - self._woken_at < BUSY_SECONDS:
+                # Answers first: providers wait for them, and send again what they wait for too long.
+                await asyncio.sleep(min(now - began, LONGEST_REST))
 
     async def _signal_all(self) -> int:
         left = 0

@@ -11,7 +11,7 @@ from dunning.errors import DunningError
 from dunning.ledger import Ledger
 from dunning.ledger.models import NewMessage
 
-BATCH = 100
+BATCH = 500
 """Messages of one statement, at most."""
 
 ROOM = 1_000
