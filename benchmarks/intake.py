@@ -41,7 +41,7 @@ GUARD = 1.0
 """What is enforced of ours / a handler with one INSERT. Both wait for the same PostgreSQL on the same machine."""
 CONNECTIONS = 400
 """SPEC 19: ratios are found with at least so many in parallel."""
-MESSAGES, QUICK_MESSAGES = 4_000, 1_200
+MESSAGES, QUICK_MESSAGES = 3_000, 1_200
 ROUNDS, QUICK_ROUNDS = 5, 1
 KINDS = ("bare", "stored", "ours")
 AT = datetime(2026, 3, 5, 13, 10, tzinfo=UTC)
