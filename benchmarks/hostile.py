@@ -1,20 +1,23 @@
 """100,000 hostile requests against the gateway in this process, over a real ledger: none takes effect, none is a 500.
 
-The families stand in `benchmarks/hostile_families.py`. Before and after the attack every table of the ledger is read
-whole; a single changed byte fails the run, and so does a status that a family does not expect. Only the count of
-refused messages may grow, by a row for each reason at most. At the end a genuine message settles each attempt that the
-attack was about: it could have been settled all the while.
+The families stand in `benchmarks/hostile_families.py` and, of Google Play's pushes and WhatsApp's statuses, in
+`benchmarks/hostile_pushes.py`. Before and after the attack every table of the ledger is read whole; a single changed
+byte fails the run, and so does a status that a family does not expect. Only the count of refused messages may grow,
+by a row for each reason at most. At the end a genuine message takes effect at each door, and settles the attempt that
+the attack was about: it could have been settled all the while.
 """
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 import logging
+import random
 import time
 from base64 import b64encode
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,8 +30,10 @@ from psycopg import sql
 from pydantic import SecretStr
 
 from benchmarks import hostile_families as families
+from benchmarks import hostile_pushes
 from benchmarks.data import subscription_data
 from benchmarks.hostile_families import FAMILIES, Request, Target, genuine, requests
+from benchmarks.hostile_pushes import Door as PushDoor
 from benchmarks.rows import Row
 from dunning.client import DunningClient, connect
 from dunning.contract import ProviderFact
@@ -37,13 +42,18 @@ from dunning.gateway.api import Api
 from dunning.gateway.api.limiting import Limiter
 from dunning.gateway.app import Door, create_app
 from dunning.gateway.dispatcher import Dispatcher
+from dunning.gateway.play_push import PlayDoor
 from dunning.intake import parse_subscription
 from dunning.ledger import Ledger, Limits, migrate
 from dunning.ledger.models import ChargeInput
 from dunning.ledger.schema import metadata
 from dunning.providers.dodo import DodoProvider
+from dunning.providers.google_play import GooglePlayProvider
+from dunning.providers.google_play_push import FixedKeys, PushVerifier
 from dunning.providers.omise import OmiseProvider
 from dunning.providers.xendit import XenditProvider
+from dunning.sandbox.play_push import SigningKey
+from dunning.settings import AccountSettings
 from dunning.stack.postgres import postgres_server
 
 FULL, QUICK = 100_000, 10_000
@@ -74,6 +84,7 @@ class Fort:
     dispatcher: Dispatcher
     told: list[ProviderFact]
     targets: list[Target]
+    pushes: list[PushDoor]
 
     async def ask(self, request: Request) -> tuple[int, bytes]:
         """Status and body of one answer; 500 when the application raises."""
@@ -104,17 +115,32 @@ class Fort:
     async def attack(self, count: int, seed: int = SEED) -> Report:
         """So many requests, one after the other."""
         report, began = Report(), time.monotonic()
-        for name, target, request in requests(self.targets, count, seed):
-            status, body = await self.ask(request)
-            report.statuses[name, target.provider, status] += 1
-            is_foreseen = status in FAMILIES[name][1] and (status != 200 or b"repeated" in body)
-            if not is_foreseen and len(report.faults) < 50:
-                start = request.body[:120]
-                report.faults.append(
-                    f"{name} at {target.provider}: {status} {body[:80]!r} for {request.path} {start!r}"
-                )
+        own = sum(len(door.families) for door in self.pushes)
+        share = count * own // (own + len(FAMILIES) * len(self.targets))
+        for name, target, request in requests(self.targets, count - share, seed):
+            status, body = await self._note(report, name, target.provider, request, FAMILIES[name][1])
+            if status == 200 and b"repeated" not in body:
+                report.faults.append(f"{name} at {target.provider}: {body[:80]!r}")
+        for door, name, request in self._pushes(share, seed):
+            await self._note(report, name, door.name, request, door.families[name][1])
         report.seconds = time.monotonic() - began
         return report
+
+    def _pushes(self, count: int, seed: int) -> Iterator[tuple[PushDoor, str, Request]]:
+        rng = random.Random(seed)
+        cells = [(door, name) for door in self.pushes for name in door.families]
+        for number in range(count):
+            door, name = cells[number % len(cells)]
+            yield door, name, door.families[name][0](rng)
+
+    async def _note(
+        self, report: Report, name: str, where: str, request: Request, expected: frozenset[int]
+    ) -> tuple[int, bytes]:
+        status, body = await self.ask(request)
+        report.statuses[name, where, status] += 1
+        if status not in expected and len(report.faults) < 50:
+            report.faults.append(f"{name} at {where}: {status} {body[:80]!r} for {request.path} {request.body[:120]!r}")
+        return status, body
 
 
 COUNTED = "refused_messages"
@@ -182,17 +208,62 @@ async def open_fort(url: str) -> AsyncIterator[Fort]:
         doors[f"{name}-two"] = Door(provider, (secret_of[name](f"another of {name:<13}".encode()),))
     dispatcher = Dispatcher(ledger, signal)
     api = Api(DunningClient(await connect(lazy=True), ledger), Limiter(10_000, 10_000))
-    app = create_app(doors, ledger, dispatcher, is_temporal_well=is_well, api=api)
+    key = SigningKey()
+    play = _play(key)
+    app = create_app(
+        doors, ledger, dispatcher, is_temporal_well=is_well, api=api, accounts={"dodo": _with_whatsapp()},
+        play={"play": play},
+    )  # fmt: skip
+    await _purchase(ledger)
+    pushes = [hostile_pushes.play_door(key), hostile_pushes.whatsapp_door()]
     try:
         targets = [await _target(ledger, name, secrets[name], secret_of[name]) for name in providers]
-        fort = Fort(app, ledger, dispatcher, told, targets)
+        fort = Fort(app, ledger, dispatcher, told, targets, pushes)
         for place, target in enumerate(targets):
             await _tell_once(fort, place, target)
+        for door in pushes:
+            await fort.ask(door.genuine("told_before"))
         yield fort
     finally:
+        await play.provider.aclose()
         for provider in providers.values():
             await provider.aclose()
         await ledger.aclose()
+
+
+def _play(key: SigningKey) -> PlayDoor:
+    provider = GooglePlayProvider(
+        _service_account(key), package_name=hostile_pushes.PACKAGE, is_test=True, base_url=NOWHERE
+    )
+    keys = FixedKeys({key.key_id: key.certificate})
+    return PlayDoor(provider, PushVerifier(keys, audience=hostile_pushes.AUDIENCE, email=hostile_pushes.EMAIL))
+
+
+def _service_account(key: SigningKey) -> SecretStr:
+    info = {"type": "service_account", "client_email": "dunning@sandbox.iam.gserviceaccount.com",
+            "private_key": key.private_pem, "private_key_id": "k1", "token_uri": NOWHERE}  # fmt: skip
+    return SecretStr(json.dumps(info))
+
+
+def _with_whatsapp() -> AccountSettings:
+    whatsapp = {"phone_number_id": hostile_pushes.PHONE, "token": "token", "app_secret": hostile_pushes.APP_SECRET,
+                "verify_token": "only Meta and we know it"}  # fmt: skip
+    given = {
+        "provider": "dodo",
+        "mode": "test",
+        "api_key": "dodo_test_key",
+        "merchant_name": "Kopi",
+        "whatsapp": whatsapp,
+    }
+    return AccountSettings.model_validate(given)
+
+
+async def _purchase(ledger: Ledger) -> None:
+    """A purchase that the ledger knows, so that a genuine push about it would be told."""
+    options = {"purchase_token": hostile_pushes.PURCHASE, "package_name": hostile_pushes.PACKAGE}
+    given = {**subscription_data(AT), "merchant_account": "play", "provider": "google_play", "collection": "provider",
+             "provider_options": options, "payment_methods": [], "currency": "USD"}  # fmt: skip
+    await ledger.create_subscription(parse_subscription(given), now=AT)
 
 
 async def _target(ledger: Ledger, name: str, secret: str, secret_of: Any) -> Target:
@@ -235,8 +306,14 @@ async def storm(url: str, count: int, seed: int = SEED) -> Report:
                 report.faults.append(f"{target.provider}: {reasons} reasons of refusal are written down")
         if len(fort.told) != told:
             report.faults.append(f"{len(fort.told) - told} facts were told to workflows")
+        for door in fort.pushes:
+            status, _ = await fort.ask(door.genuine("at_the_end"))
+            if status != 200 or await everything(url) == after:
+                report.faults.append(f"{door.name}: the genuine message at the end had no effect: {status}")
+            after = await everything(url)
         for target in fort.targets:
             status, body = await fort.ask(genuine(target, "at_the_end"))
+            await fort.dispatcher.drain()
             row = await fort.ledger.attempt(target.key)
             if status != 200 or row is None or row.settled_at is None:
                 report.faults.append(f"{target.provider}: the genuine message at the end had no effect: {body!r}")

@@ -82,7 +82,7 @@ async def main(kind: str, port: int) -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     url = async_url(os.environ["DUNNING_LEDGER_URL"])
     app = await ours(url) if kind == "ours" else stored(url) if kind == "stored" else bare()
-    config = uvicorn.Config(app, port=port, log_config=None, access_log=False, lifespan="off")
+    config = uvicorn.Config(app, port=port, log_config=None, access_log=False, lifespan="on")
     await uvicorn.Server(config).serve()
 
 

@@ -76,11 +76,13 @@ def live(
     until: str | None = None,
     created: str = CREATED,
     mandate: str = "complete",
+    mandate_after: str = "1m",
     **changes: Any,
 ) -> Foretold:
     """Walk a scripted life through the real machine."""
     given = subscription(**changes)
-    script = Script.model_validate({"outcomes": outcomes, "do": list(do), "mandate": mandate})
+    told = {"outcomes": outcomes, "do": list(do), "mandate": mandate, "mandate_after": mandate_after}
+    script = Script.model_validate(told)
     walk = Walk(
         given.terms(),
         account=given.merchant_account,

@@ -34,11 +34,13 @@ PATIENCE = 30.0
 T = TypeVar("T")
 
 
-async def until(ask: Callable[[], Awaitable[T]], is_so: Callable[[T], bool], what: str) -> T:
+async def until(
+    ask: Callable[[], Awaitable[T]], is_so: Callable[[T], bool], what: str, *, patience: float = PATIENCE
+) -> T:
     """Ask until the answer is as wanted: the visibility store follows a run a moment later."""
     seen: list[T] = []
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(patience):
             while True:
                 seen = [await ask()]
                 if is_so(seen[0]):

@@ -54,6 +54,7 @@ from dunning.errors import NotFound
 from dunning.ledger import Ledger
 from dunning.sealing import data_converter, load_sealing
 from dunning.selling import Orders, PriceMigrations
+from dunning.tracing import RequestIds
 
 if TYPE_CHECKING:
     from dunning.merchant import Merchant
@@ -81,7 +82,7 @@ async def connect(*, lazy: bool = False) -> Client:
     converter = data_converter(load_sealing().keyring())
     config = ClientConfig.load_client_connect_config()
     config.setdefault("target_host", "localhost:7233")
-    return await Client.connect(**config, data_converter=converter, lazy=lazy)
+    return await Client.connect(**config, data_converter=converter, lazy=lazy, interceptors=[RequestIds()])
 
 
 class Started(Value):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
+from temporalio.client import Client
 
+from dunning.contract import workflow_id
 from dunning.stack import Stack
 from tests.api.desk import document, problem
 
@@ -61,6 +64,14 @@ async def customer_who_is_declined_once(stack: Stack, name: str) -> dict[str, An
     )
 
 
+async def updates(stack: Stack, name: str) -> list[tuple[str, str]]:
+    """Id of each command in the history of the latest run, and of the request that brought it."""
+    temporal = await Client.connect(stack.env["TEMPORAL_ADDRESS"])
+    history = await temporal.get_workflow_handle(workflow_id("demo", name)).fetch_history()
+    asked = [e.workflow_execution_update_accepted_event_attributes.accepted_request for e in history.events]
+    return [(a.meta.update_id, json.loads(a.input.header.fields["request_id"].data)) for a in asked if a.meta.update_id]
+
+
 async def test_from_a_decline_to_the_end_over_http_alone(http: httpx.AsyncClient, stack: Stack) -> None:
     name = "life-1"
     given = await customer_who_is_declined_once(stack, name)
@@ -100,8 +111,10 @@ async def test_from_a_decline_to_the_end_over_http_alone(http: httpx.AsyncClient
     refused = problem(await http.post(f"/subscriptions/{name}/pause", json={}), 409, "refused")
     assert refused["detail"] == "it is paused already"
     assert refused["command_id"].startswith("api-")
-    ended = await http.post(f"/subscriptions/{name}/cancel", json={"command_id": "life-end"})
+    trace = {"X-Request-Id": "trace-of-the-end"}
+    ended = await http.post(f"/subscriptions/{name}/cancel", json={"command_id": "life-end"}, headers=trace)
     assert ended.json()["status"] == "done"
+    assert ("life-end", "trace-of-the-end") in await updates(stack, name)
     known = (await http.get(f"/subscriptions/{name}/commands/life-end")).json()
     assert known["result"] == ended.json()
     assert name in [s["id"] for s in (await http.get("/subscriptions?customer=cust-life")).json()["items"]]

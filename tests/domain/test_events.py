@@ -10,11 +10,12 @@ import pytest
 from pydantic import ValidationError
 
 from dunning.domain.access import access, told_access
+from dunning.domain.beginning import new_state
 from dunning.domain.event_catalogue import CATALOGUE, TEST_EVENT, check_event, example_of, known_types, schema_of
 from dunning.domain.messages import EventType
 from dunning.domain.state import State
 from dunning.domain.step import Applied, Step
-from tests.builders import at, live
+from tests.builders import at, live, subscription
 
 SPECIFIED = {
     *(f"recurring.plan.{name}" for name in ("activated", "inactivated")),
@@ -121,6 +122,8 @@ class Ears:
 
 
 TRIAL = {"anchor_at": "2026-03-20T13:10:00+00:00", "interval": "MONTH", "trial_ends_at": "2026-03-20T13:10:00+00:00"}
+SHORT_TRIAL = {**TRIAL, "trial_ends_at": "2026-03-08T13:10:00+00:00"}
+LINK: dict[str, Any] = {"payment_methods": [], "provider_options": {"country": "ID", "product_id": "p"}}
 LIVES: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "paid": (("SUCCEEDED",), {}),
     "stopped": (("INSUFFICIENT_FUNDS",) * 4, {}),
@@ -131,6 +134,16 @@ LIVES: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "pending": (("INSUFFICIENT_FUNDS", "PENDING/30h/SUCCEEDED"), {"cycles": 2}),
     "trial": (("SUCCEEDED",), {"schedule": TRIAL, "cycles": 2}),
     "trial, then declined": (("INSUFFICIENT_FUNDS",) * 4, {"schedule": TRIAL}),
+    "trial, authorised on its third day": (("SUCCEEDED",), {**LINK, "schedule": TRIAL, "mandate_after": "72h",
+                                                             "cycles": 2}),
+    "trial, never authorised": ((), {**LINK, "schedule": TRIAL, "mandate": "never"}),
+    "trial, authorised by nobody in time": ((), {**LINK, "schedule": SHORT_TRIAL, "mandate": "never"}),
+    "trial, authorisation refused": ((), {**LINK, "schedule": TRIAL, "mandate": "fail", "mandate_after": "72h"}),
+    "trial, paid at its end": (("SUCCEEDED",), {**LINK, "schedule": TRIAL, "immediate_action": "FULL_AMOUNT",
+                                               "mandate_after": "72h", "cycles": 2}),
+    "trial, not paid at its end": (("INSUFFICIENT_FUNDS",), {"schedule": TRIAL, "immediate_action": "FULL_AMOUNT"}),
+    "trial, canceled in it": ((), {**LINK, "schedule": TRIAL, "mandate": "never",
+                                   "do": [{"at": "+3d", "action": "cancel"}]}),
     "three cycles": (("SUCCEEDED",), {"schedule": {**TRIAL, "total_cycles": 3}, "cycles": 4}),
     "canceled": (("SUCCEEDED",), {"do": [{"at": "+10d", "action": "cancel",
                                           "with": {"type": "USER_REQUESTED_STOP_RENEWALS"}}], "cycles": 3}),
@@ -138,8 +151,7 @@ LIVES: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
                                 "cycles": 4}),
     "deferred": (("SUCCEEDED",), {"do": [{"at": "+10d", "action": "defer", "with": {"days": 9}}], "cycles": 2}),
     "canceled while past due": (("INSUFFICIENT_FUNDS",) * 4, {"do": [{"at": "+7d", "action": "cancel"}]}),
-    "never authorised": ((), {"payment_methods": [], "provider_options": {"country": "ID", "product_id": "p"},
-                              "mandate": "never"}),
+    "never authorised": ((), {**LINK, "mandate": "never"}),
 }  # fmt: skip
 
 
@@ -160,7 +172,27 @@ def test_these_lives_pass_through_every_kind_of_access(monkeypatch: pytest.Monke
         ears.before, ears.told = None, {"granted": False, "until": None}
         live(*outcomes, **changes)
     assert {("active", True), ("past_due", True), ("on_hold", False), ("canceled", True), ("paused", True),
-            ("paused", False), ("requires_action", False)} <= set(ears.compared)  # fmt: skip
+            ("paused", False), ("requires_action", False), ("requires_action", True),
+            ("activating", True)} <= set(ears.compared)  # fmt: skip
+
+
+def test_a_trial_gives_access_before_the_authorisation_and_the_first_event_says_so_and_until_when() -> None:
+    applied = new_state(
+        account="demo", subscription="s", generation=1, created_at=at("2026-03-05T13:10"),
+        terms=subscription(**LINK, schedule=TRIAL).terms(),
+    )  # fmt: skip
+    [event] = applied.events
+    assert (applied.state.status.value, event.type) == ("requires_action", EventType.ACTIVE)
+    check_event(event.type.value, event.data)
+    assert event.data["access"] == {
+        "granted": True, "until": "2026-03-20T13:10:00+00:00", "reason": "the trial is not over",
+    }  # fmt: skip
+
+
+def test_without_a_trial_nothing_is_given_before_the_authorisation() -> None:
+    terms = subscription(**LINK).terms()
+    created = at("2026-03-05T13:10")
+    assert not new_state(account="demo", subscription="s", generation=1, created_at=created, terms=terms).events
 
 
 def test_access_in_an_event_ends_by_itself_only_where_nothing_more_is_collected() -> None:

@@ -242,6 +242,24 @@ class TestLife:
         assert status(life) == "succeeded"
         assert occasions(life) == [("failed", "sent"), ("recovered", "sent")]
 
+    def test_a_payment_for_a_cycle_given_up_is_told_where_the_plan_went_on(self):
+        life = live(
+            *(SOFT,) * 4, failed_cycle_action="RESUME", do=[{"at": "2026-03-25T20:00:00Z", "action": "pay_by_link"}]
+        )
+
+        assert (status(life), life.state.status) == ("succeeded", "active")
+        assert occasions(life)[-1] == ("recovered", "sent")
+        assert [one.what for one in life.state.attention] == ["a payment arrived for a cycle that was given up"]
+
+    def test_a_payment_for_a_cycle_given_up_after_the_stop_is_told_when_a_person_reinstates(self):
+        paid = {"at": "2026-03-25T20:00:00Z", "action": "pay_by_link"}
+        late = live(*(SOFT,) * 4, do=[paid], until="2026-03-26T00:00")
+        back = live(*(SOFT,) * 4, do=[paid, {"at": "2026-03-26T09:00:00Z", "action": "reinstate"}])
+
+        # "everything is in order again" is not true before
+        assert (status(late), late.state.status, occasions(late)[-1]) == ("succeeded", "inactive", ("stopped", "sent"))
+        assert occasions(back)[-1] == ("recovered", "sent")
+
     def test_pause_skips_cycles_and_uses_their_numbers(self):
         life = live(
             do=[{"at": "2026-03-20T00:00:00Z", "action": "pause", "with": {"until": "2026-05-20T00:00:00Z"}}],

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 from pydantic import SecretStr
-from sqlalchemy import select
+from sqlalchemy import select, update
 from standardwebhooks import Webhook
 
 from dunning.contract import ProviderFact
@@ -100,6 +100,12 @@ class House:
             "webhook-signature": signature,
         }
         return await self.http.post(f"/webhooks/{path}", content=body, headers=headers)
+
+    async def try_again(self) -> int:
+        """Drain the inbox, also of what was put off."""
+        async with self.ledger._engine.begin() as connection:
+            await connection.execute(update(inbox).values(settle_after=None))
+        return await self.dispatcher.drain()
 
     async def rows(self) -> list[dict[str, Any]]:
         async with self.ledger._engine.begin() as connection:

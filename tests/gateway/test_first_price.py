@@ -40,6 +40,8 @@ def asking(method: str) -> ChargeInput:
 
 
 async def row(house: House) -> Any:
+    """The attempt's row, once every stored message has been settled."""
+    await house.dispatcher.drain()
     (only,) = await house.ledger.attempts_of("demo", "sub-1")
     return only
 

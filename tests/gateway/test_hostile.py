@@ -9,16 +9,23 @@ import pytest
 
 from benchmarks.hostile import storm
 from benchmarks.hostile_families import FAMILIES
+from benchmarks.hostile_pushes import play_door, whatsapp_door
+from dunning.sandbox.play_push import SigningKey
 
 pytestmark = pytest.mark.server
 PROVIDERS = ("dodo", "omise", "xendit")
-EACH = 100
+PUSHES = (play_door(SigningKey()), whatsapp_door())
+EACH = 50
 
 
-async def test_a_hundred_hostile_requests_of_each_family_at_each_provider_have_no_effect(ledger_url: str) -> None:
-    report = await storm(ledger_url, EACH * len(FAMILIES) * len(PROVIDERS))
+async def test_hostile_requests_of_each_family_at_each_door_have_no_effect(ledger_url: str) -> None:
+    cells = len(FAMILIES) * len(PROVIDERS) + sum(len(door.families) for door in PUSHES)
+    report = await storm(ledger_url, EACH * cells)
     assert report.faults == []
-    assert len(FAMILIES) >= 12
+    assert all(len(families) >= 12 for families in (FAMILIES, *(door.families for door in PUSHES)))
+    for door in PUSHES:
+        for name, (_, expected) in door.families.items():
+            assert sum(report.statuses[name, door.name, status] for status in expected) == EACH, (name, door.name)
     for name, (_, expected) in FAMILIES.items():
         for provider in PROVIDERS:
             foreseen = sum(report.statuses[name, provider, status] for status in expected)

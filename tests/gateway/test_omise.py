@@ -37,12 +37,12 @@ async def test_a_decline_at_the_provider_settles_its_attempt_by_webhook_alone(le
             await provider.charge(order("cust_test_1", key=key, subscription="sub-1"))
             assert await sandbox.state.until_quiet(within=10)
 
+            await house.dispatcher.drain()
             row = await house.ledger.attempt(key)
             assert row is not None
             assert row.outcome is not None
             assert (row.outcome.kind, row.outcome.klass) == (OutcomeKind.DECLINED, DeclineClass.HARD)
             assert row.outcome.raw_code == "stolen_or_lost_card"
             assert [event.answers for event in sandbox.state.courier.events] == [[200]]
-            await house.dispatcher.drain()
             (told,) = house.box.facts
             assert told.attempt_key == key

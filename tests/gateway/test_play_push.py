@@ -180,7 +180,7 @@ async def test_another_apps_notification_is_nobodys(house):
 
 async def test_a_purchase_that_nobody_knows_is_recorded(house):
     answer = await house.push(envelope(about(purchase="stranger"), "m-1"))
-    assert (answer.json()["result"], await house.told()) == ("unknown", [])
+    assert (answer.json()["result"], await house.told()) == ("stored", [])
 
 
 async def test_a_new_purchase_is_followed_back_to_the_one_that_we_know(house):

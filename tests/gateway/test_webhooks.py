@@ -1,4 +1,4 @@
-"""A message settles and is stored before it is acknowledged; nobody's input is ever an error of ours."""
+"""A message is stored before it is acknowledged, and settles afterwards; nobody's input is ever an error of ours."""
 
 from __future__ import annotations
 
@@ -22,17 +22,23 @@ pytestmark = pytest.mark.server
 # --- what a message does ----------------------------------------------------------------------------
 
 
-async def test_a_paid_attempt_is_settled_and_stored_before_the_answer_and_told_afterwards(house: House) -> None:
+async def test_a_paid_attempt_is_stored_before_the_answer_and_settled_and_told_afterwards(house: House) -> None:
     key = await house.send_attempt()
     answer = await house.deliver(payment(key))
     assert (answer.status_code, answer.json()) == (200, {"result": "stored"})
+    (kept,) = await house.rows()
+    assert (kept["message_id"], kept["fact"]["payment"]["payment_id"]) == ("msg_1", "pay_1")
+    before = await house.ledger.attempt(key)
+    assert before is not None
+    assert (before.settled_at, house.box.got) == (None, [])  # nothing is done before the loop runs
+    assert await house.ledger.has_undrained_inbox("demo", "sub-1")
+    assert await house.dispatcher.drain() == 0
+    assert not await house.ledger.has_undrained_inbox("demo", "sub-1")
     row = await house.ledger.attempt(key)
     assert row is not None
     assert row.settled_at is not None
     assert row.outcome is not None
     assert (row.outcome.kind, row.provider_payment_id) == (OutcomeKind.SUCCEEDED, "pay_1")
-    assert house.box.got == []  # nothing is told before the loop runs
-    assert await house.dispatcher.drain() == 0
     (told,) = house.box.facts
     assert (told.attempt_key, told.message_id) == (key, "msg_1")
     assert told.outcome == row.outcome
@@ -43,6 +49,7 @@ async def test_a_paid_attempt_is_settled_and_stored_before_the_answer_and_told_a
 async def test_a_decline_is_classified_and_stored_with_its_rule(house: House) -> None:
     key = await house.send_attempt()
     await house.deliver(payment(key, "failed", error_code="INSUFFICIENT_FUNDS", error_message="words"))
+    await house.dispatcher.drain()
     row = await house.ledger.attempt(key)
     assert row is not None
     assert row.outcome is not None
@@ -56,6 +63,7 @@ async def test_what_the_data_say_wins_over_the_type(house: House) -> None:
     """Dodo sends the latest payload at the time of delivery, whatever the event was."""
     key = await house.send_attempt()
     await house.deliver(payment(key, "succeeded", kind="payment.failed"))
+    await house.dispatcher.drain()
     row = await house.ledger.attempt(key)
     assert row is not None
     assert row.outcome is not None
@@ -102,10 +110,10 @@ async def test_a_decline_after_a_success_changes_nothing(house: House) -> None:
 async def test_an_undecided_payment_is_recorded_and_told_nobody(house: House) -> None:
     key = await house.send_attempt()
     assert (await house.deliver(payment(key, "processing"))).status_code == 200
+    await house.dispatcher.drain()
     row = await house.ledger.attempt(key)
     assert row is not None
     assert row.settled_at is None
-    await house.dispatcher.drain()
     assert (len(await house.rows()), house.box.got) == (1, [])
 
 
@@ -180,22 +188,23 @@ async def test_a_dispute_finds_its_subscription_by_the_payment(house: House) -> 
 async def test_a_message_about_nobody_is_acknowledged_recorded_and_told_nobody(house: House) -> None:
     body = payment(None, metadata={"subscription": "sub-unknown"}, subscription_id="sub_unknown")
     answer = await house.deliver(body)
-    assert (answer.status_code, answer.json()) == (200, {"result": "unknown"})
+    assert (answer.status_code, answer.json()) == (200, {"result": "stored"})
     await house.dispatcher.drain()
     (row,) = await house.rows()
     assert (row["reference"], row["subscription"], house.box.got) == ("sub_unknown", None, [])
+    assert await house.ledger.count_waiting() == 0
 
 
 async def test_a_key_of_another_account_settles_nothing(house: House) -> None:
     await house.subscribe("sub-1", "other", "sub_dodo_2")
     key = await house.send_attempt()
-    answer = await house.deliver(payment(key), path="dodo/other")
-    assert answer.json() == {"result": "unknown"}
+    assert (await house.deliver(payment(key), path="dodo/other")).status_code == 200
+    await house.dispatcher.drain()
     row = await house.ledger.attempt(key)
     assert row is not None
     assert row.settled_at is None
-    await house.dispatcher.drain()
-    assert house.box.got == []
+    (kept,) = await house.rows()
+    assert (kept["subscription"], house.box.got) == (None, [])
 
 
 async def test_nothing_personal_is_stored_of_a_message(house: House) -> None:

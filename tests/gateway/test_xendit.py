@@ -44,6 +44,7 @@ async def test_a_decline_settles_its_attempt_by_webhook_alone_and_only_under_the
             await provider.charge(order("pm_1", key=key, subscription="sub-1"))
             assert await sandbox.state.until_quiet(within=10)
 
+            await house.dispatcher.drain()
             row = await house.ledger.attempt(key)
             assert row is not None
             assert row.outcome is not None

@@ -19,6 +19,7 @@ from dunning.charging import Charging
 from dunning.domain.attempts import Outcome, OutcomeKind, attempt_key
 from dunning.domain.refunds import RefundKind, RefundOutcome, refund_key
 from dunning.gateway.reception import Received, Reception
+from dunning.gateway.settling import Settler
 from dunning.ledger import Ledger
 from dunning.ledger.models import ChargeInput, LookUpInput, RefundInput, RefundLookUpInput
 from dunning.providers.base import MessageKind, RefundRequest, RefundStatus
@@ -39,6 +40,7 @@ class Counter:
         self.charging = Charging(ledger, rig.provider, WIDE, wait_seconds=2)
         self.refunding = Refunding(ledger, rig.provider)
         self.reception = Reception(ledger)
+        self.settler = Settler(ledger)
         self.reference = ""
 
     async def agree(self, *outcomes: str) -> None:
@@ -95,7 +97,10 @@ class Counter:
             self.rig.provider.read_webhook(one.headers, one.body, secrets=[self.rig.secret], now=now)
             for one in self.rig.deliveries()
         ]
-        return [await self.reception.take("demo", one, declines, now) for one in messages]
+        found = [await self.reception.store("demo", one, declines, now) for one in messages]
+        while not (await self.settler.settle()).is_over:
+            pass
+        return found
 
     async def paid(self) -> int:
         """How many charges the provider collected."""

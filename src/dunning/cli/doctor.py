@@ -221,7 +221,7 @@ async def _from_the_ledger(settings: Settings) -> AsyncIterator[Finding]:
         for name, account in settings.accounts.items():
             async for finding in messages_of(name, account, ledger, _gateway_url(settings)):
                 yield finding
-        waiting = await _waiting(ledger)
+        waiting = await ledger.count_waiting()
     finally:
         await ledger.aclose()
     if waiting:
@@ -229,9 +229,3 @@ async def _from_the_ledger(settings: Settings) -> AsyncIterator[Finding]:
         yield Finding(what="inbox", verdict="warning", detail=detail, advice="is Temporal reachable from the gateway?")
     else:
         yield Finding(what="inbox", verdict="ok", detail="no stored message waits")
-
-
-async def _waiting(ledger: Ledger) -> int:
-    """How many messages wait to be signalled; rows are looked at and let go."""
-    async with ledger.unsignalled(limit=100) as rows:
-        return len(rows)

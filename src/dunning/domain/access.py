@@ -12,6 +12,9 @@ from dunning.domain.tables import CycleStatus, SubscriptionStatus
 
 _S = SubscriptionStatus
 
+_ENDING_SILENTLY = frozenset({_S.REQUIRES_ACTION, _S.ACTIVATING, _S.PAUSED, _S.CANCELED})
+"""States in which nothing is collected: no event comes when access ends by itself."""
+
 
 class Access(NamedTuple):
     """Whether the customer may use the product, until when as far as is known, and why."""
@@ -78,11 +81,12 @@ def access(state: State, now: datetime) -> Access:
 def told_access(state: State, now: datetime) -> dict[str, Any]:
     """The same for an event, as JSON. SPEC 10.
 
-    Its `until` is when access ends without a further event: the end of what is paid, once nothing more is collected.
-    Otherwise cycles renew it, and whatever ends it (hold, giving up) is told; so there it is null.
+    Its `until` is when access ends without a further event: the end of what is paid, once nothing more is collected,
+    or of the trial, while nothing is collected yet. Otherwise cycles renew it, and whatever ends it (hold, giving up)
+    is told; so there it is null.
     """
     found = access(state, now)
-    until = ends_at(state) if found.is_granted and state.status in (_S.PAUSED, _S.CANCELED) else None
+    until = ends_at(state) if found.is_granted and state.status in _ENDING_SILENTLY else None
     return {"granted": found.is_granted, "until": until.isoformat() if until else None, "reason": found.because}
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 
 from dunning.domain import lifecycle
-from dunning.domain.messages import NoticeStatus
+from dunning.domain.messages import EventType, NoticeStatus
 from dunning.domain.plans import PlanState
 from dunning.domain.state import MethodState, State
 from dunning.domain.step import Applied, Step
 from dunning.domain.tables import SubscriptionFact, SubscriptionStatus
-from dunning.domain.terms import Collection, Terms
+from dunning.domain.terms import Collection, ImmediateAction, Terms
 
 
 def new_state(
@@ -45,7 +45,19 @@ def new_state(
         step.set(current=methods[0].token, attached=methods[0].token)
         step.turn(SubscriptionFact.MANDATE_AUTHORIZED)
         lifecycle.start_calendar(step, given or created_at)
+    _tell_trial(step)
     return step.done()
+
+
+def _tell_trial(step: Step) -> None:
+    """A trial gives access before anything is authorised or paid. SPEC 8.
+
+    Where nothing is due and a method is there, the subscription becomes active at once, and that event says it.
+    """
+    trial = step.s.terms.schedule.trial_ends_at
+    is_waiting = not step.s.methods or step.s.terms.immediate_action is ImmediateAction.FULL_AMOUNT
+    if trial is not None and step.now < trial and is_waiting:
+        step.emit(EventType.ACTIVE, because="the trial runs; the plan is not active yet")
 
 
 def reopened(state: State) -> State:

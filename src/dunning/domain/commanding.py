@@ -230,11 +230,14 @@ def _mark_fixed(step: Step, command: Command) -> dict[str, str]:
 
 
 def _reinstate(step: Step, command: Command) -> dict[str, str]:
-    ends = [o.period_end for o in step.s.obligations if o.status is CycleStatus.SUCCEEDED and o.period_end]
+    paid = [(o.period_end, o) for o in step.s.obligations if o.status is CycleStatus.SUCCEEDED and o.period_end]
+    until, latest = max(paid, key=lambda one: one[0])
     step.turn(SubscriptionFact.REINSTATE)
-    step.set(paid_until=max(ends), stopped_at=None)
-    step.emit(EventType.RESTORED, because="reinstated after a late payment", until=_iso(max(ends)))
-    return {"until": max(ends).isoformat()}
+    step.set(paid_until=until, stopped_at=None)
+    step.emit(EventType.RESTORED, because="reinstated after a late payment", until=_iso(until))
+    if latest.is_given_up:
+        telling.tell_recovered(step, latest)
+    return {"until": until.isoformat()}
 
 
 def _iso(instant: datetime | None) -> str | None:

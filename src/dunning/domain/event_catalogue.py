@@ -116,7 +116,9 @@ CATALOGUE: Mapping[EventType, EventKind] = {
         {**_ATTEMPT, "decline_class": "SOFT", "code": "INSUFFICIENT_FUNDS"},
     ),
     _E.ACTIVE: EventKind(
-        "The subscription is active: for the first time, or again because nothing is owed any more.",
+        "The customer may use the product: the subscription is active for the first time, or again because nothing is"
+        " owed any more. With a trial it comes first when the trial begins, before anything is authorised or paid;"
+        " `recurring.plan.activated` says that the plan may charge.",
         data.Plain,
         {"because": "nothing is owed any more", "access": _NOW},
     ),

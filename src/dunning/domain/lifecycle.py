@@ -189,10 +189,24 @@ def take_payment(step: Step, obligation: Obligation, paid_at: datetime, because:
         obligation = step.s.obligation(obligation.id)
         obligation = step.move(obligation, CycleFact.PAID, closed_at=step.now, next=None)
         if obligation.is_cycle:
-            step.emit(EventType.CYCLE_SUCCEEDED, cycle=obligation.number, amount=obligation.amount, late=True)
-        step.drop_notices("paid in the meantime", obligation=obligation.id)
+            step.emit(
+                EventType.CYCLE_SUCCEEDED,
+                cycle=obligation.number,
+                amount=obligation.amount,
+                currency=obligation.currency,
+                late=True,
+            )
+        _tell_paid_late(step, obligation)
         return
     close_paid(step, obligation, CycleFact.PAID, paid_at, None)
+
+
+def _tell_paid_late(step: Step, obligation: Obligation) -> None:
+    """`recovered` says that everything is in order: not while another cycle is owed, nor before a person reinstates."""
+    if step.s.is_ended:
+        step.drop_notices("paid in the meantime", obligation=obligation.id)
+    else:
+        _tell_paid(step, obligation, had_failed=not has_owed_cycle(step.s))
 
 
 # --- given up --------------------------------------------------------------------------------------

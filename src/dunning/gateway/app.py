@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import structlog
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import ClientDisconnect
@@ -90,14 +90,16 @@ def create_app(
         try:
             yield
         finally:
+            await reception.aclose()
             loop.cancel()
             await asyncio.gather(loop, return_exceptions=True)
 
+    reception = Reception(ledger)
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     # Before the providers' route, whose form theirs have too.
     add_notice_doors(app, accounts or {}, ledger, wake=dispatcher.wake)
-    add_play_push(app, play or {}, ledger, dispatcher, machine_now)
-    _add_webhooks(app, doors, Reception(ledger), dispatcher, machine_now)
+    add_play_push(app, play or {}, ledger, reception, dispatcher, machine_now=machine_now)
+    _add_webhooks(app, doors, reception, dispatcher, machine_now)
     _add_health(app, ledger, is_temporal_well)
     if api is not None:
         add_api(app, api)
@@ -113,15 +115,15 @@ def _add_webhooks(
 ) -> None:
     refusals = RefusalLog(reception.ledger)
 
-    @app.post("/webhooks/{provider}/{account}", include_in_schema=False)
-    async def webhook(provider: str, account: str, request: Request) -> JSONResponse:
+    async def webhook(request: Request) -> Response:
+        account = request.path_params["account"]
         door = doors.get(account)
-        if door is None or door.provider.capabilities.name != provider:
+        if door is None or door.provider.capabilities.name != request.path_params["provider"]:
             return _answer(404, "no such merchant account")
         now = machine_now()
         try:
             body = await _read(request)
-            message = door.provider.read_webhook(request.headers, body, secrets=list(door.secrets), now=now)
+            message = door.provider.read_webhook(_headers(request), body, secrets=list(door.secrets), now=now)
             _require_storable(body, message)
         except ClientDisconnect:
             return _answer(400, "incomplete")
@@ -132,7 +134,7 @@ def _add_webhooks(
             await refusals.note(account, str(refused), request.headers)
             return _answer(401, "refused")
         try:
-            taken = await reception.take(account, message, door.provider.declines, now)
+            taken = await reception.store(account, message, door.provider.declines, now)
         except (DunningError, SQLAlchemyError, OSError, TimeoutError) as failure:
             # Not acknowledged: the provider sends it again.
             log.error("webhook.not_stored", account=account, because=type(failure).__name__)
@@ -140,6 +142,9 @@ def _add_webhooks(
         dispatcher.wake()
         log.info("webhook.taken", account=account, type=message.raw_type, id=message.message_id, result=taken)
         return _answer(200, taken.value)
+
+    # Starlette's own route: everything that FastAPI does for one, the body's model and the parameters', is done above.
+    app.add_route("/webhooks/{provider}/{account}", webhook, methods=["POST"], include_in_schema=False)
 
 
 def _require_storable(body: bytes, message: ProviderMessage) -> None:
@@ -185,6 +190,11 @@ async def _within(check: Check) -> bool:
             return await check()
     except Exception:
         return False
+
+
+def _headers(request: Request) -> dict[str, str]:
+    """By name in small letters; of a name that stands twice, the first, as Starlette reads them, only at once."""
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(request.scope["headers"])}
 
 
 async def _read(request: Request) -> bytes:

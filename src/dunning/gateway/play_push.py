@@ -83,11 +83,12 @@ def add_play_push(
     app: FastAPI,
     doors: Mapping[str, PlayDoor],
     ledger: Ledger,
+    reception: Reception,
     dispatcher: Dispatcher,
+    *,
     machine_now: Callable[[], datetime],
 ) -> None:
     """Add the route; before the one for all other providers, whose path also fits."""
-    reception = Reception(ledger)
     refusals = RefusalLog(ledger)
 
     @app.post("/webhooks/google_play/{account}", include_in_schema=False)
@@ -119,7 +120,7 @@ def add_play_push(
             return _answer(200, "another app's")
         try:
             message = await _placed(door.provider, ledger, account, message_of(message_id, told))
-            taken = await reception.take(account, message, door.provider.declines, now)
+            taken = await reception.store(account, message, door.provider.declines, now)
         except (DunningError, SQLAlchemyError, OSError, TimeoutError) as failure:
             log.error("webhook.not_stored", account=account, because=type(failure).__name__)
             return _answer(503, "not stored")

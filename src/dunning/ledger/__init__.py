@@ -23,6 +23,7 @@ from dunning.ledger.pooling import ping_when_idle
 from dunning.ledger.reach import Reaches
 from dunning.ledger.record import Records
 from dunning.ledger.refunds import Refunds
+from dunning.ledger.settlements import Settlements
 from dunning.ledger.subscriptions import Subscriptions
 
 __all__ = ["ClaimLost", "Ledger", "Limits", "Resending", "is_current", "migrate"]
@@ -36,6 +37,7 @@ class Ledger(
     Records,
     Commands,
     Inbox,
+    Settlements,
     Outbox,
     Notices,
     Reaches,

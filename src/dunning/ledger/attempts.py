@@ -25,7 +25,7 @@ from dunning.ledger.limits import Limits, Standing, account_gate, customer_gate,
 from dunning.ledger.models import Admission, ChargeInput, Claim, LookUpInput, StoredAttempt
 from dunning.ledger.record import record_calls
 from dunning.ledger.schema import attempts, method_verdicts
-from dunning.ledger.settling import attend, condemn, payment_event, settle_late, settled, unsettled
+from dunning.ledger.settling import attend, condemn, payment_calls, settle_late, settled, unsettled
 from dunning.ledger.trips import Call, Statement, trip
 
 LEASE = timedelta(seconds=90)
@@ -112,7 +112,7 @@ class Attempts(Part):
             if outcome.klass is DeclineClass.HARD and charged != ON_PAGE:
                 await condemn(connection, row, outcome, charged)
             await self._finish(
-                connection, settled(key, outcome, latency_ms, charged), *payment_event(row, outcome, is_late=False)
+                connection, settled(key, outcome, latency_ms, charged), *payment_calls(row, outcome, is_late=False)
             )
             return outcome
 

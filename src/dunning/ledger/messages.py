@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, select, update
+from sqlalchemy import ColumnElement, and_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql import func
 
 from dunning.domain.commands import CommandResult
 from dunning.ledger.base import Part
-from dunning.ledger.models import Begun, InboxRow
+from dunning.ledger.models import Begun, InboxRow, NewMessage
 from dunning.ledger.schema import commands, inbox
+from dunning.ledger.trips import Statement
 
 
 class Commands(Part):
@@ -94,6 +95,21 @@ class Inbox(Part):
             new = insert(inbox).values(**values).on_conflict_do_nothing()
             return (await connection.execute(new.returning(inbox.c.id))).first() is not None
 
+    async def receive_many(self, messages: Sequence[NewMessage]) -> set[tuple[str, str]]:
+        """Store messages as they came, all of them or none, by one statement; which of them were new.
+
+        They are settled later: `dunning.ledger.settlements`.
+        """
+        rows = f"[{','.join(one.as_json() for one in messages)}]"
+        [stored] = await self._at_once(_RECEIVE(rows=rows))
+        return {(row.account, row.message_id) for row in stored}
+
+    async def count_waiting(self, limit: int = 100) -> int:
+        """How many messages wait to be settled or signalled; counts no further than `limit`."""
+        waiting = select(inbox.c.id).where(inbox.c.signalled_at.is_(None)).limit(limit).subquery()
+        async with self._begin() as connection:
+            return (await connection.execute(select(func.count()).select_from(waiting))).scalar_one()
+
     @asynccontextmanager
     async def unsignalled(self, limit: int = 50) -> AsyncIterator[Signalling]:
         """Rows to signal, oldest first, locked against other processes while the block runs.
@@ -102,7 +118,7 @@ class Inbox(Part):
         """
         query = (
             select(inbox)
-            .where(inbox.c.signalled_at.is_(None))
+            .where(inbox.c.signalled_at.is_(None), inbox.c.to_settle.is_(None))
             .order_by(inbox.c.id)
             .limit(limit)
             .with_for_update(skip_locked=True)
@@ -128,8 +144,8 @@ class Inbox(Part):
 
     async def mark_signalled(self, account: str, message_id: str) -> None:
         """The workflow has it."""
-        row = and_(inbox.c.account == account, inbox.c.message_id == message_id)
         async with self._begin() as connection:
+            row = _is(account, message_id)
             await connection.execute(update(inbox).where(row).values(signalled_at=func.clock_timestamp()))
 
     async def last_message_at(self, account: str) -> datetime | None:
@@ -138,6 +154,23 @@ class Inbox(Part):
         async with self._begin() as connection:
             found: datetime | None = (await connection.execute(query)).scalar_one()
         return found
+
+
+def _is(account: str, message_id: str) -> ColumnElement[bool]:
+    return and_(inbox.c.account == account, inbox.c.message_id == message_id)
+
+
+_RECEIVE = Statement(
+    text(
+        "insert into inbox (account, message_id, kind, raw_type, reference, fact, to_settle)"
+        " select account, message_id, kind, raw_type, reference, fact, to_settle"
+        " from rows from (jsonb_to_recordset(cast(:rows as jsonb)) as (account text, message_id text, kind text,"
+        " raw_type text, reference text, fact jsonb, to_settle jsonb)) with ordinality as"
+        " given (account, message_id, kind, raw_type, reference, fact, to_settle, place)"
+        " order by place on conflict do nothing returning account, message_id"
+    )
+)
+"""One statement, however many there are; the rows keep the order in which they came."""
 
 
 class Signalling(list[InboxRow]):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -241,6 +243,71 @@ class Begun(Value):
     is_new: bool
     result: CommandResult | None = None
     is_conflict: bool = False
+
+
+class ToSettle(Value):
+    """What a message says that is still to be held against the ledger, by its own words.
+
+    Attributes:
+        at: when it was accepted (machine clock).
+        subscription: our id that it names; perhaps nobody's.
+        outcome: what its payment comes to for the attempt that it is about; `at` in it is not business time yet.
+    """
+
+    at: datetime
+    subscription: str | None = None
+    outcome: Outcome | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """A provider's message on its way into the inbox. `fact` and `to_settle` are JSON."""
+
+    account: str
+    message_id: str
+    kind: str
+    raw_type: str
+    reference: str | None
+    fact: str
+    to_settle: str
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """What makes it one message, however often it is delivered."""
+        return self.account, self.message_id
+
+    def as_json(self) -> str:
+        """All of it as one JSON object."""
+        names = ("account", "message_id", "kind", "raw_type", "reference")
+        known = json.dumps({name: getattr(self, name) for name in names})
+        return f'{known[:-1]}, "fact": {self.fact}, "to_settle": {self.to_settle}}}'
+
+
+@dataclass(frozen=True, slots=True)
+class UnsettledMessage:
+    """A message that was accepted, and that nothing was done by yet. `fact` and `to_settle` are JSON."""
+
+    id: int
+    account: str
+    message_id: str
+    reference: str | None
+    fact: str
+    to_settle: str
+
+
+@dataclass(frozen=True, slots=True)
+class SettledMessage:
+    """What became of a message.
+
+    Attributes:
+        id: its row.
+        subscription: who is to be told; None: nobody.
+        known: what the ledger adds to its fact.
+    """
+
+    id: int
+    subscription: str | None
+    known: dict[str, Any]
 
 
 class InboxRow(Value):

@@ -198,6 +198,9 @@ inbox = Table(
     Column("fact", JSONB, nullable=False),
     _created("received_at"),
     Column("signalled_at", _instant),
+    # what is still to be held against the ledger; and until when it is left in peace, because it failed
+    Column("to_settle", JSONB),
+    Column("settle_after", _instant),
     UniqueConstraint("account", "message_id"),
     Index("inbox_unsignalled", "id", postgresql_where=Column("signalled_at", _instant).is_(None)),
 )

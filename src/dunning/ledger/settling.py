@@ -17,7 +17,7 @@ from sqlalchemy.sql import func
 from dunning.domain.attempts import Outcome, OutcomeKind
 from dunning.domain.messages import EventType
 from dunning.ledger.base import NewEvent, append_event, event_calls
-from dunning.ledger.models import Claim
+from dunning.ledger.models import Claim, StoredAttempt
 from dunning.ledger.schema import attempts, method_verdicts
 from dunning.ledger.trips import Call, Statement, trip
 
@@ -83,7 +83,7 @@ async def unsettled(connection: AsyncConnection, row: Row[Any], outcome: Outcome
 async def settle_late(connection: AsyncConnection, row: Row[Any], outcome: Outcome) -> Outcome:
     """A word about a settled attempt: only a payment that was not known changes anything. SPEC 8."""
     recorded = Outcome.model_validate(row.late_outcome or row.outcome)
-    if outcome.kind is not OutcomeKind.SUCCEEDED:
+    if is_known(recorded, outcome):
         return recorded
     if recorded.kind is OutcomeKind.SUCCEEDED:
         await _tell_second_payment(connection, row, recorded, outcome)
@@ -92,8 +92,18 @@ async def settle_late(connection: AsyncConnection, row: Row[Any], outcome: Outco
     if outcome.provider_payment_id is not None:
         values["provider_payment_id"] = outcome.provider_payment_id
     await connection.execute(update(attempts).where(attempts.c.key == row.key).values(**values))
-    await trip(connection, *payment_event(row, outcome, is_late=True))
+    await trip(connection, *payment_calls(row, outcome, is_late=True))
     return outcome
+
+
+def is_known(recorded: Outcome, outcome: Outcome) -> bool:
+    """Whether a word about an attempt that is settled says nothing that has to be written down."""
+    if outcome.kind is not OutcomeKind.SUCCEEDED:
+        return True
+    if recorded.kind is not OutcomeKind.SUCCEEDED:
+        return False
+    one, other = recorded.provider_payment_id, outcome.provider_payment_id
+    return other is None or one == other
 
 
 async def condemn(connection: AsyncConnection, row: Row[Any], outcome: Outcome, method: str) -> None:
@@ -108,10 +118,16 @@ async def condemn(connection: AsyncConnection, row: Row[Any], outcome: Outcome, 
     await connection.execute(verdict.on_conflict_do_nothing())
 
 
-def payment_event(row: Row[Any], outcome: Outcome, *, is_late: bool) -> tuple[Call, ...]:
+def payment_calls(row: Row[Any], outcome: Outcome, *, is_late: bool) -> tuple[Call, ...]:
     """`payment.*`, for the transaction that settles the attempt. SPEC 10."""
+    event = payment_event(row, outcome, is_late=is_late)
+    return event_calls(row.account, row.subscription, [event]) if event is not None else ()
+
+
+def payment_event(row: Row[Any] | StoredAttempt, outcome: Outcome, *, is_late: bool) -> NewEvent | None:
+    """What is told of an attempt that was settled; of one that was never made, nothing."""
     if outcome.kind is OutcomeKind.ABSENT:
-        return ()
+        return None
     is_paid = outcome.kind is OutcomeKind.SUCCEEDED
     type_ = (EventType.PAYMENT_SUCCEEDED if is_paid else EventType.PAYMENT_FAILED).value
     data = {
@@ -126,8 +142,7 @@ def payment_event(row: Row[Any], outcome: Outcome, *, is_late: bool) -> tuple[Ca
         "code": outcome.raw_code,
         "late": is_late,
     }
-    event = NewEvent(_event_id(row.key, type_), type_, outcome.at, data)
-    return event_calls(row.account, row.subscription, [event])
+    return NewEvent(_event_id(row.key, type_), type_, outcome.at, data)
 
 
 async def attend(
@@ -147,10 +162,7 @@ async def attend(
 
 async def _tell_second_payment(connection: AsyncConnection, row: Row[Any], first: Outcome, second: Outcome) -> None:
     """Two payments under one key are money taken twice: never passed over in silence."""
-    one, other = first.provider_payment_id, second.provider_payment_id
-    if other is None or one == other:
-        return
-    because = f"two payments for one attempt: {one} and {other}"
+    because = f"two payments for one attempt: {first.provider_payment_id} and {second.provider_payment_id}"
     await attend(
         connection,
         account=row.account,

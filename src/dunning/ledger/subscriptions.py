@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, and_, select, update
+from sqlalchemy import Row, and_, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql import func
@@ -132,10 +132,9 @@ class Subscriptions(Part):
         return Contacts.model_validate(row.contacts)
 
     async def has_undrained_inbox(self, account: str, subscription: str) -> bool:
-        """Whether a message for the subscription has not been signalled yet."""
-        query = select(inbox.c.id).where(
-            inbox.c.account == account, inbox.c.subscription == subscription, inbox.c.signalled_at.is_(None)
-        )
+        """Whether a message for the subscription has not been signalled yet, or one that may turn out to be for it."""
+        is_for_it = or_(inbox.c.subscription == subscription, inbox.c.to_settle.is_not(None))
+        query = select(inbox.c.id).where(inbox.c.account == account, is_for_it, inbox.c.signalled_at.is_(None))
         async with self._begin() as connection:
             return (await connection.execute(query.limit(1))).first() is not None
 

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from dunning.domain.base import Value
+from dunning.domain.fields import UNSTORABLE
 from dunning.notices.texts import is_stop_word
 
 ARRIVALS = ("sent", "delivered", "read")
@@ -63,9 +64,17 @@ def read_words(body: bytes, phone_number_id: str) -> list[StatusWord | StopWord 
     try:
         payload = json.loads(body)
         changes = [change for entry in payload["entry"] for change in entry["changes"]]
-        return [word for change in changes for word in _words(change, phone_number_id)]
+        words = [word for change in changes for word in _words(change, phone_number_id)]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as failure:
         raise Refused("the message cannot be read") from failure
+    if not all(_is_storable(word) for word in words):
+        raise Refused("it holds a character that no text of the ledger can hold")
+    return words
+
+
+def _is_storable(word: Value) -> bool:
+    texts = [*vars(word).values(), *(getattr(word, "place", None) or ())]
+    return not any(isinstance(text, str) and UNSTORABLE.search(text) for text in texts)
 
 
 def _words(change: dict[str, Any], phone_number_id: str) -> Iterator[StatusWord | StopWord | OtherWord]:

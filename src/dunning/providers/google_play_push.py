@@ -11,7 +11,7 @@ import binascii
 import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import httpx
 from google.auth import exceptions, jwt
@@ -146,23 +146,27 @@ class PushVerifier:
             raise WebhookRefused(f"the token does not verify: {type(error).__name__}") from None
 
 
+Id = Annotated[str, Field(pattern="^[^\\x00]+$")]
+"""What is looked up and stored: no text of the ledger holds a NUL."""
+
+
 class _Wire(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True)
 
 
 class _Subscription(_Wire):
     notification_type: int
-    purchase_token: str = Field(min_length=1, max_length=2000)
+    purchase_token: Id = Field(max_length=2000)
 
 
 class _OneTime(_Wire):
     notification_type: int
-    purchase_token: str = Field(min_length=1, max_length=2000)
+    purchase_token: Id = Field(max_length=2000)
     sku: str = ""
 
 
 class _Voided(_Wire):
-    purchase_token: str = Field(min_length=1, max_length=2000)
+    purchase_token: Id = Field(max_length=2000)
     order_id: str = ""
     product_type: int = 1
     refund_type: int = 1
@@ -182,7 +186,7 @@ class Notification(_Wire):
 
 class _Message(_Wire):
     data: str
-    message_id: str = Field(min_length=1, max_length=200)
+    message_id: Id = Field(max_length=200)
 
 
 class _Envelope(_Wire):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import hashlib
 import hmac
 import re
@@ -26,6 +27,7 @@ _ID = re.compile(r"[\x21-\x7e]{1,255}")
 _SECONDS = re.compile(r"[0-9]{1,12}")
 
 
+@functools.lru_cache(maxsize=256)
 def decode_secret(secret: str) -> bytes:
     """The key bytes of a `whsec_...` secret; `ValueError` when it is not one (the message never shows it)."""
     try:
