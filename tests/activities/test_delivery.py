@@ -113,8 +113,8 @@ async def test_an_answer_that_does_not_come_is_a_failure(post: Post, monkeypatch
     monkeypatch.setattr(delivery, "ANSWER_SECONDS", 0.05)
     post.backend.hanging.add("sub-1")
     await post.write("sub-1", [1])
-    post.start(seconds=0.2)
-    assert await post.running == 0
+    running = post.start(seconds=0.2)
+    assert await running == 0
     assert await post.till.sql("select tries, delivered_at is null from outbox") == [(1, True)]
 
 

@@ -64,7 +64,7 @@ class Shop:
     async def rows(self, statement: str) -> list[tuple[Any, ...]]:
         """Read beside the ledger."""
         async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as connection:
-            return await (await connection.execute(statement)).fetchall()  # type: ignore[arg-type]
+            return await (await connection.execute(statement)).fetchall()
 
     async def is_written(self, status: str) -> bool:
         row = await self.ledger.attempt(charge().attempt.key)

@@ -11,8 +11,8 @@ from dunning.domain.attempts import OutcomeKind, Trigger
 from dunning.ledger import Ledger, attempts
 from dunning.ledger.models import ChargeInput, Claim
 from dunning.providers import sending
-from tests.charging.test_charging import Shop, charge, shop
-from tests.ledger.till import attempt
+from tests.charging.test_charging import Shop, shop
+from tests.ledger.till import attempt, charge
 
 __all__ = ["shop"]
 pytestmark = pytest.mark.server

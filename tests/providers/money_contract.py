@@ -87,7 +87,7 @@ class Counter:
         async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as connection:
             for table in ("attempts", "refunds"):
                 ended = f"update {table} set lease_until = clock_timestamp() - interval '1 second'"
-                await connection.execute(ended)  # type: ignore[arg-type]
+                await connection.execute(ended)
 
     async def hear(self) -> list[Received]:
         """The messages so far, as the gateway takes them in."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from dunning.ledger.models import Record
 from tests.workflows.world import World
 
 pytestmark = pytest.mark.server
@@ -16,7 +17,8 @@ pytestmark = pytest.mark.server
 async def test_events_carried_by_a_charge_that_was_never_admitted_are_written_once(
     world: World, failure: Exception
 ) -> None:
-    admit, refused = world.ledger.admit, []
+    admit = world.ledger.admit
+    refused: list[Record] = []
 
     async def fail_once(request: Any, **more: Any) -> Any:
         if not refused:

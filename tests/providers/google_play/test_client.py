@@ -286,7 +286,7 @@ def test_what_an_error_body_amounts_to(status, reason, is_outage):
         required(Reply(status=status, body=body, because=f"HTTP {status}"))
 
 
-async def test_access_tokens_are_bought_once_and_again_after_a_refusal(play):
+async def test_access_tokens_are_bought_once_and_again_after_a_refusal(play: PlayRig) -> None:
     bought = []
 
     async def watch(request: httpx.Request) -> httpx.Response:
