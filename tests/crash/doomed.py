@@ -82,6 +82,7 @@ async def main(doom: Doom) -> None:
     attempts.LEASE = LEASE
     options.CHARGE["start_to_close_timeout"] = CHARGE_TIMEOUT
     bootstrap.workflow_runner = unsandboxed
+    # Methods are replaced on purpose, for this process alone, by others of the same types: hence `method-assign`.
     Ledger.admit = doom.before("before the claim", Ledger.admit)  # type: ignore[method-assign]
     Ledger.mark_sent = doom.before("after the claim", Ledger.mark_sent)  # type: ignore[method-assign]
     DodoProvider.charge = doom.after("after the send", DodoProvider.charge)  # type: ignore[method-assign]

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.server
 
 @pytest.mark.parametrize("failure", [OSError("the ledger is away"), RuntimeError("the worker died")])
 async def test_events_carried_by_a_charge_that_was_never_admitted_are_written_once(
-    world: World, failure: Exception
+    world: World, failure: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     admit = world.ledger.admit
     refused: list[Record] = []
@@ -26,7 +26,7 @@ async def test_events_carried_by_a_charge_that_was_never_admitted_are_written_on
             raise failure
         return await admit(request, **more)
 
-    world.ledger.admit = fail_once  # type: ignore[method-assign]
+    monkeypatch.setattr(world.ledger, "admit", fail_once)
     life = await world.begin("SUCCEEDED")
     await life.until(lambda s: s.paid_until is not None, step=timedelta(hours=1))
 
