@@ -89,7 +89,7 @@ async def main(doom: Doom) -> None:
     Ledger.settle = doom.before("before settling", Ledger.settle)  # type: ignore[method-assign]
     for one in (options.LOOK_UP, options.MANDATE, options.PLAN):
         one["start_to_close_timeout"] = CHARGE_TIMEOUT
-    refunds.LEASE = LEASE
+    refunds.LEASE = LEASE  # type: ignore[attr-defined]  # the name that this module took from `attempts`
     Ledger.admit_refund = doom.before("before the refund's claim", Ledger.admit_refund)  # type: ignore[method-assign]
     DodoProvider.refund = doom.after("after the refund's send", DodoProvider.refund)  # type: ignore[method-assign]
     Ledger.settle_refund = doom.before("before the refund's settling", Ledger.settle_refund)  # type: ignore[method-assign]

@@ -26,7 +26,7 @@ GIVEN: dict[str, Any] = {
 
 
 ATTEMPT = TypeAdapter(Attempt)
-NAMES = [one.name for one in dataclasses.fields(Attempt)]  # type: ignore[arg-type]
+NAMES = [one.name for one in dataclasses.fields(Attempt)]
 
 
 def attempt() -> Attempt:
