@@ -17,7 +17,7 @@ import random
 import time
 from base64 import b64encode
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -47,6 +47,7 @@ from dunning.intake import parse_subscription
 from dunning.ledger import Ledger, Limits, migrate
 from dunning.ledger.models import ChargeInput
 from dunning.ledger.schema import metadata
+from dunning.providers.base import PaymentProvider
 from dunning.providers.dodo import DodoProvider
 from dunning.providers.google_play import GooglePlayProvider
 from dunning.providers.google_play_push import FixedKeys, PushVerifier
@@ -195,12 +196,12 @@ async def open_fort(url: str) -> AsyncIterator[Fort]:
     async def is_well() -> bool:
         return True
 
-    providers = {
+    providers: dict[str, PaymentProvider] = {
         "dodo": DodoProvider(SecretStr("dodo_test_key"), is_test=True, base_url=NOWHERE),
         "omise": OmiseProvider(SecretStr("skey_test_key"), is_test=True, base_url=NOWHERE),
         "xendit": XenditProvider(SecretStr("xnd_development_key"), is_test=True, base_url=NOWHERE),
     }
-    secret_of = {"dodo": _standard, "omise": _plain, "xendit": lambda raw: raw.hex()}
+    secret_of: dict[str, Callable[[bytes], str]] = {"dodo": _standard, "omise": _plain, "xendit": bytes.hex}
     secrets = {name: make(f"the secret of {name:<12}".encode()) for name, make in secret_of.items()}
     doors: dict[str, Door] = {}
     for name, provider in providers.items():

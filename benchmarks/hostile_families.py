@@ -113,8 +113,8 @@ def altered_after_signing(target: Target, rng: random.Random) -> Request:
     body, ident = _valid(target, rng)
     if not target.has_clock:
         return signed(target, body, ident, secret=target.secret + rng.choice(["x", "=", "0"]))
-    change = rng.choice([lambda b: b[:-1], lambda b: b + b" ", lambda b: b" " + b, lambda b: b.replace(b"1", b"2", 1)])
-    return signed(target, body, ident)._replace(body=change(body))
+    changed = [body[:-1], body + b" ", b" " + body, body.replace(b"1", b"2", 1)]
+    return signed(target, body, ident)._replace(body=rng.choice(changed))
 
 
 def old(target: Target, rng: random.Random) -> Request:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg
+import pytest
 
 from dunning.domain.event_catalogue import check_event
 from dunning.domain.step import Applied, Step
@@ -22,11 +23,9 @@ def checked_steps() -> Iterator[None]:
             check_event(event.type.value, event.data)
         return applied
 
-    Step.done = checked  # type: ignore[method-assign]
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Step, "done", checked)
         yield
-    finally:
-        Step.done = done  # type: ignore[method-assign]
 
 
 async def require_promised(url: str) -> None:

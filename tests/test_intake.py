@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dunning.domain.terms import Subscription
-from dunning.errors import InvalidInput
+from dunning.errors import Fault, InvalidInput
 from dunning.intake import NOT_SHOWN, check_subscription, creation_warnings, parse_subscription
 from tests.builders import subscription, subscription_data
 from tests.intaking import ITEM, LINK, customer, fields, options, refused, schedule
@@ -252,7 +252,7 @@ class TestAllAtOnce:
         st.sampled_from(sorted(subscription_data())),
     )
     def test_whatever_stands_in_a_field_it_is_taken_or_refused_with_faults(self, value, name):
-        faults = []
+        faults: tuple[Fault, ...] = ()
         try:
             parse_subscription(subscription_data(**{name: value}))
         except InvalidInput as caught:

@@ -71,14 +71,14 @@ def test_the_server_gets_exactly_our_search_attributes(composition: Composition)
         for argument in composition.services["temporal"].command
         if argument.startswith("--search-attribute=")
     }
-    names = {
+    names: dict[int, str] = {
         IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD: "Keyword",
         IndexedValueType.INDEXED_VALUE_TYPE_DATETIME: "Datetime",
         IndexedValueType.INDEXED_VALUE_TYPE_INT: "Int",
         IndexedValueType.INDEXED_VALUE_TYPE_BOOL: "Bool",
     }
 
-    assert given == {f"{key.name}={names[key.indexed_value_type]}" for key in SEARCH_ATTRIBUTES}  # type: ignore[index]
+    assert given == {f"{key.name}={names[key.indexed_value_type]}" for key in SEARCH_ATTRIBUTES}
     assert len(given) == 10
 
 

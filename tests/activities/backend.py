@@ -7,7 +7,7 @@ import json
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVarTuple
 
 from pydantic import SecretStr
 from standardwebhooks import Webhook
@@ -20,6 +20,7 @@ from dunning.sandbox.serving import serving
 from dunning.settings import AccountSettings
 
 SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"
+Wanted = TypeVarTuple("Wanted")
 
 
 class Backend:
@@ -50,10 +51,10 @@ class Backend:
             self._arrived.notify_all()
         return Response(status_code=status)
 
-    async def until(self, is_reached: Callable[[Backend], bool]) -> None:
-        """Wait for deliveries; fails after half a minute."""
+    async def until(self, is_reached: Callable[[Backend, *Wanted], bool], *wanted: *Wanted) -> None:
+        """Wait for deliveries; fails after half a minute. `is_reached` is asked with what is `wanted`."""
         async with asyncio.timeout(30), self._arrived:
-            await self._arrived.wait_for(lambda: is_reached(self))
+            await self._arrived.wait_for(lambda: is_reached(self, *wanted))
 
     def of(self, subscription: str) -> list[int]:
         """Sequence numbers that were taken, in order of arrival."""

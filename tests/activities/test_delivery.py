@@ -93,7 +93,7 @@ async def test_a_refused_event_comes_again_under_its_id_and_before_the_next(post
     post.backend.answers["sub-1"] = [500, 302]
     post.start()
     for count in (1, 2):
-        await post.backend.until(lambda b, count=count: len(b.refused) == count)  # type: ignore[misc]
+        await post.backend.until(lambda b, n: len(b.refused) == n, count)
         await post.till.sql("update outbox set next_at = clock_timestamp() where delivered_at is null")
     await post.backend.until(lambda b: b.of("sub-1") == [1, 2])
     assert {e["id"] for e in post.backend.refused} == {post.backend.taken[0]["id"]}
@@ -105,7 +105,7 @@ async def test_a_backend_that_hangs_for_one_subscription_holds_back_no_other(pos
     post.start()
     for number in range(1, 4):
         await post.write("sub-2", [number])
-        await post.backend.until(lambda b, number=number: b.of("sub-2") == list(range(1, number + 1)))  # type: ignore[misc]
+        await post.backend.until(lambda b, n: b.of("sub-2") == list(range(1, n + 1)), number)
     assert post.backend.of("sub-1") == []
 
 
@@ -113,8 +113,8 @@ async def test_an_answer_that_does_not_come_is_a_failure(post: Post, monkeypatch
     monkeypatch.setattr(delivery, "ANSWER_SECONDS", 0.05)
     post.backend.hanging.add("sub-1")
     await post.write("sub-1", [1])
-    post.start(seconds=0.2)
-    assert await post.running == 0
+    running = post.start(seconds=0.2)
+    assert await running == 0
     assert await post.till.sql("select tries, delivered_at is null from outbox") == [(1, True)]
 
 

@@ -52,7 +52,7 @@ async def test_the_log_holds_no_key_and_no_contact(desk: Desk, log: io.StringIO)
 
 async def test_an_id_that_could_harm_a_log_is_replaced(desk: Desk) -> None:
     for given in (b"", b"x" * 41, b"two words", b'quote"', b"\xfc", b"a;b=c"):
-        answer = await desk.http.get("/healthz", headers={"X-Request-Id": given})
+        answer = await desk.http.get("/healthz", headers={b"X-Request-Id": given})
         assert len(answer.headers["x-request-id"]) == 32
 
 

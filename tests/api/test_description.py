@@ -69,6 +69,7 @@ async def test_answers_are_what_their_schema_says(desk: Desk, described: dict[st
 async def test_the_schema_refuses_what_we_refuse(desk: Desk, described: dict[str, Any]) -> None:
     schema = {"$ref": "#/components/schemas/NewSubscription"}
     conforms(described, document(), schema)
+    changes: dict[str, Any]
     for changes in ({"surplus": 1}, {"id": "a b"}, {"items": []}, {"currency": 5}, {"schedule": {"interval": "DAY"}}):
         with pytest.raises(jsonschema.ValidationError):
             conforms(described, document(**changes), schema)

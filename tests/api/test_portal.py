@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import httpx
 import pytest
@@ -74,7 +75,7 @@ async def test_it_is_refused_with_the_reason_and_seen_by_its_own_account_only(
         told = problem(await desk.ask("POST", PATH), 409, "refused")
         assert "NO_CUSTOMER" in told["detail"]
         problem(await desk.ask("POST", PATH, "other"), 404, "not-found")
-        omise = {"provider": "omise", "provider_options": {"customer_id": "cust_1"}, "currency": "THB"}
+        omise: dict[str, Any] = {"provider": "omise", "provider_options": {"customer_id": "cust_1"}, "currency": "THB"}
         items = [{"product_id": "pro", "role": "base", "unit_amount": 10_000}]
         made = await desk.create("other", id="sub-1", payment_methods=[{"token": "card_1"}], items=items, **omise)
         assert made.status_code == 201, made.text

@@ -64,7 +64,7 @@ class Shop:
     async def rows(self, statement: str) -> list[tuple[Any, ...]]:
         """Read beside the ledger."""
         async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as connection:
-            return await (await connection.execute(statement)).fetchall()  # type: ignore[arg-type]
+            return await (await connection.execute(statement)).fetchall()
 
     async def is_written(self, status: str) -> bool:
         row = await self.ledger.attempt(charge().attempt.key)
@@ -237,7 +237,9 @@ async def test_a_look_up_of_what_another_worker_has_in_hand_asks_nobody(shop: Sh
     assert (found.kind, "in hand" in found.because) == (OutcomeKind.UNKNOWN, True)
 
 
-async def test_a_webhook_that_settles_first_is_what_the_waiting_charge_returns(shop: Shop) -> None:
+async def test_a_webhook_that_settles_first_is_what_the_waiting_charge_returns(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await shop.agree("PENDING/2h/SUCCEEDED")
     settled = shop.ledger.settle
     told: list[Outcome] = []
@@ -247,5 +249,5 @@ async def test_a_webhook_that_settles_first_is_what_the_waiting_charge_returns(s
         told.append(await settled(charge().attempt.key, paid))
         return await ask(query)
 
-    shop.provider.find_payment = ask  # type: ignore[method-assign]
+    monkeypatch.setattr(shop.provider, "find_payment", ask)
     assert await shop.charge() == told[0]

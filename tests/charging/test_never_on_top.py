@@ -9,8 +9,8 @@ import pytest
 from dunning import charging
 from dunning.domain.attempts import Attempt, OutcomeKind, Trigger
 from dunning.errors import Conflict
-from tests.charging.test_charging import REFERENCE, Shop, charge, shop
-from tests.ledger.till import attempt
+from tests.charging.test_charging import REFERENCE, Shop, shop
+from tests.ledger.till import attempt, charge
 
 __all__ = ["shop"]
 pytestmark = pytest.mark.server

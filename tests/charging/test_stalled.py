@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from dunning.domain.attempts import OutcomeKind, Trigger
 from dunning.ledger import Ledger, attempts
-from dunning.ledger.models import ChargeInput, Claim
+from dunning.ledger.models import Admission, ChargeInput, Claim
 from dunning.providers import sending
-from tests.charging.test_charging import Shop, charge, shop
-from tests.ledger.till import attempt
+from tests.charging.test_charging import Shop, shop
+from tests.ledger.till import attempt, charge
 
 __all__ = ["shop"]
 pytestmark = pytest.mark.server
@@ -94,9 +95,9 @@ async def test_the_holder_counts_from_before_it_asked_so_its_lease_never_outlive
     monkeypatch.setattr(sending, "now", lambda: clock[0])
     admit = Ledger.admit
 
-    async def slowly(ledger: Ledger, *args: object, **kwargs: object) -> object:
+    async def slowly(ledger: Ledger, *args: Any, **kwargs: Any) -> Admission:
         clock[0] += LEASE
-        return await admit(ledger, *args, **kwargs)  # type: ignore[arg-type]
+        return await admit(ledger, *args, **kwargs)
 
     monkeypatch.setattr(Ledger, "admit", slowly)
     assert (await shop.charge()).kind is OutcomeKind.OUTAGE

@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
-from temporalio.worker import UnsandboxedWorkflowRunner
+from temporalio.worker import UnsandboxedWorkflowRunner, WorkflowRunner
 
 import workers.bootstrap as bootstrap
 from dunning.client import connect
@@ -27,6 +27,9 @@ from workflows import options
 
 LEASE = timedelta(seconds=6)
 CHARGE_TIMEOUT = timedelta(seconds=8)
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Doom:
@@ -45,10 +48,10 @@ class Doom:
         while file.exists():  # noqa: ASYNC110 - the sign comes from another process
             await asyncio.sleep(0.02)
 
-    def before(self, point: str, call: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    def before(self, point: str, call: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
         """`call`, halting before it."""
 
-        async def halted(*args: Any, **kwargs: Any) -> Any:
+        async def halted(*args: P.args, **kwargs: P.kwargs) -> T:
             try:
                 await self.halt(point)
                 return await call(*args, **kwargs)
@@ -59,10 +62,10 @@ class Doom:
 
         return halted
 
-    def after(self, point: str, call: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    def after(self, point: str, call: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
         """`call`, halting after it."""
 
-        async def halted(*args: Any, **kwargs: Any) -> Any:
+        async def halted(*args: P.args, **kwargs: P.kwargs) -> T:
             result = await call(*args, **kwargs)
             await self.halt(point)
             return result
@@ -70,18 +73,23 @@ class Doom:
         return halted
 
 
+def unsandboxed(*, strict: bool = False) -> WorkflowRunner:
+    """Without the sandbox, so that the workflows see the short time-out of this module's `options`."""
+    return FreshTimeRunner(UnsandboxedWorkflowRunner())
+
+
 async def main(doom: Doom) -> None:
     attempts.LEASE = LEASE
     options.CHARGE["start_to_close_timeout"] = CHARGE_TIMEOUT
-    # Without the sandbox, so that the workflows see the short time-out of this module's `options`.
-    bootstrap.workflow_runner = lambda: FreshTimeRunner(UnsandboxedWorkflowRunner())  # type: ignore[assignment]
+    bootstrap.workflow_runner = unsandboxed
+    # Methods are replaced on purpose, for this process alone, by others of the same types: hence `method-assign`.
     Ledger.admit = doom.before("before the claim", Ledger.admit)  # type: ignore[method-assign]
     Ledger.mark_sent = doom.before("after the claim", Ledger.mark_sent)  # type: ignore[method-assign]
     DodoProvider.charge = doom.after("after the send", DodoProvider.charge)  # type: ignore[method-assign]
     Ledger.settle = doom.before("before settling", Ledger.settle)  # type: ignore[method-assign]
     for one in (options.LOOK_UP, options.MANDATE, options.PLAN):
         one["start_to_close_timeout"] = CHARGE_TIMEOUT
-    refunds.LEASE = LEASE
+    refunds.LEASE = LEASE  # type: ignore[attr-defined]  # the name that this module took from `attempts`
     Ledger.admit_refund = doom.before("before the refund's claim", Ledger.admit_refund)  # type: ignore[method-assign]
     DodoProvider.refund = doom.after("after the refund's send", DodoProvider.refund)  # type: ignore[method-assign]
     Ledger.settle_refund = doom.before("before the refund's settling", Ledger.settle_refund)  # type: ignore[method-assign]

@@ -26,11 +26,11 @@ async def main(ledger_url: str, sandbox_url: str, lease: float) -> None:
     attempts.LEASE = timedelta(seconds=lease)
     mark_sent = Ledger.mark_sent
 
-    async def freeze(ledger: Ledger, claim: Claim) -> None:
-        await mark_sent(ledger, claim)
+    async def freeze(self: attempts.Attempts, claim: Claim) -> None:
+        await mark_sent(self, claim)
         os.kill(os.getpid(), signal.SIGSTOP)
 
-    Ledger.mark_sent = freeze  # type: ignore[method-assign]
+    Ledger.mark_sent = freeze  # type: ignore[method-assign]  # on purpose, for this process alone
     provider = DodoProvider(SecretStr("dodo_test_key"), is_test=True, base_url=sandbox_url)
     await provider.read_mandate(charge().reference)
     ledger = await Ledger.open(ledger_url, pool_size=2)

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from dunning.domain.attempts import OutcomeKind, Trigger
-from tests.charging.test_charging import Shop, charge, shop
-from tests.ledger.till import attempt
+from tests.charging.test_charging import Shop, shop
+from tests.ledger.till import attempt, charge
 
 __all__ = ["shop"]
 pytestmark = [pytest.mark.server, pytest.mark.crash]

@@ -33,7 +33,7 @@ async def cases(stack: Stack) -> AsyncIterator[list[Case]]:
 
 
 async def refunds_at_the_provider(there: Case) -> list[dict[str, Any]]:
-    query = {"subscription_id": f"sub_{there.name}", "page_size": 100}
+    query: dict[str, str | int] = {"subscription_id": f"sub_{there.name}", "page_size": 100}
     answer = await there.sandbox.get("/refunds", params=query, headers=AUTH)
     return list(answer.raise_for_status().json()["items"])
 

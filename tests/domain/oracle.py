@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import count, islice
+from typing import Any
 
 from dateutil.relativedelta import relativedelta
 from dateutil.rrule import DAILY, MONTHLY, WEEKLY, YEARLY, rrule, weekdays
@@ -25,7 +26,7 @@ class Given:
     anchor: datetime
     interval: str
     interval_count: int
-    on: dict[str, object] | None
+    on: dict[str, Any] | None
     authorized_at: datetime
     start_at: datetime | None = None
     trial_ends_at: datetime | None = None
@@ -74,10 +75,11 @@ def _local(given: Given, anchor: datetime) -> Iterator[datetime]:
         # rrule drops microseconds: the generators below use whole seconds
         return iter(rrule(DAILY if given.interval == "DAY" else WEEKLY, interval=step, dtstart=anchor))
     if on is None:
-        unit = "months" if given.interval == "MONTH" else "years"
-        return (anchor + relativedelta(**{unit: step * i}) for i in count())  # type: ignore[arg-type]
+        if given.interval == "MONTH":
+            return (anchor + relativedelta(months=step * i) for i in count())
+        return (anchor + relativedelta(years=step * i) for i in count())
     if "weekdays" in on:
-        chosen = [weekdays[NAMES.index(name)] for name in on["weekdays"]]  # type: ignore[attr-defined]
+        chosen = [weekdays[NAMES.index(name)] for name in on["weekdays"]]
         monday = anchor - timedelta(days=anchor.weekday())
         return iter(rrule(WEEKLY, interval=step, wkst=weekdays[0], byweekday=chosen, dtstart=monday))
     if "weekday_of_month" in on:

@@ -24,12 +24,13 @@ SMS = {"product_id": "sms", "role": "addon", "quantity": 1, "unit_amount": 5_000
 # The period is that of Mar 5 to Apr 5, 31 days; Mar 15 is its day 11, so 20 of 31 are left: 31,000 x 20/31 = 20,000.
 MID = "2026-03-15T14:00:00Z"
 OWN = "od-c-1"
+Told = list[tuple[str, dict[str, Any]]]
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
+def told(monkeypatch: pytest.MonkeyPatch) -> Told:
     """Every event of a life, in order."""
-    heard: list[tuple[str, dict[str, Any]]] = []
+    heard: Told = []
     done = Step.done
 
     def hear(step: Step) -> Applied:
@@ -54,7 +55,7 @@ def names(state: State) -> list[str]:
     return [item.product_id for item in state.terms.items]
 
 
-def test_what_is_added_is_charged_prorated_now_and_whole_from_the_next_period(told) -> None:
+def test_what_is_added_is_charged_prorated_now_and_whole_from_the_next_period(told: Told) -> None:
     found = life("SUCCEEDED", "SUCCEEDED", wanted=[BASE, SEATS], had=[BASE])
     paid = next(o for o in found.obligations if o.id == OWN)
     assert (paid.amount, paid.status) == (20_000, CycleStatus.SUCCEEDED)
@@ -64,7 +65,7 @@ def test_what_is_added_is_charged_prorated_now_and_whole_from_the_next_period(to
     assert (data["added"], data["ending"], data["command_id"]) == (["seats"], [], "c-1")
 
 
-def test_what_is_declined_is_not_added_not_tried_again_and_the_customer_is_not_written_to(told) -> None:
+def test_what_is_declined_is_not_added_not_tried_again_and_the_customer_is_not_written_to(told: Told) -> None:
     found = life("SUCCEEDED", "INSUFFICIENT_FUNDS", wanted=[BASE, SEATS], had=[BASE])
     refused = next(o for o in found.obligations if o.id == OWN)
     assert (refused.status, len(refused.attempts)) == (CycleStatus.FAILED, 1)
@@ -84,7 +85,7 @@ def test_however_the_charge_ends_the_command_is_answered_once(outcome: str) -> N
     assert ("seats" in names(found.state)) is (status == "done")
 
 
-def test_what_is_left_out_ends_with_the_period_without_any_charge(told) -> None:
+def test_what_is_left_out_ends_with_the_period_without_any_charge(told: Told) -> None:
     found = life("SUCCEEDED", wanted=[BASE], had=[BASE, SEATS])
     assert OWN not in [o.id for o in found.obligations]
     assert next(o.amount for o in found.obligations if o.id == "2") == 100_000

@@ -1,5 +1,7 @@
 """What a command may say; whether it is allowed in a state is tested with the table."""
 
+from typing import Any
+
 import pytest
 from pydantic import TypeAdapter
 
@@ -9,7 +11,7 @@ from dunning.errors import InvalidInput
 from dunning.intake import parse_command
 
 ADAPTER = TypeAdapter(Command)
-VALID = {
+VALID: dict[str, dict[str, Any]] = {
     "cancel": {},
     "restore": {},
     "pause": {"until": "2026-05-01T00:00:00+07:00"},

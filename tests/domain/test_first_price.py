@@ -41,6 +41,11 @@ def with_page() -> State:
     return apply(begun(), facts.MandateCreated(reference="cks_1", link="https://pay.example"), T0).state
 
 
+def key_of(state: State) -> str:
+    assert state.page is not None
+    return state.page.key
+
+
 def next_of(state: State, now: datetime) -> tuple[Do, datetime]:
     found = decide(state, now)
     assert found is not None
@@ -66,7 +71,7 @@ def test_the_key_is_attempt_1s_of_cycle_1_and_is_remembered_from_the_moment_the_
 def test_a_payment_told_of_before_the_mandate_asks_for_the_mandate_at_once_and_then_less_and_less():
     state = with_page()
     assert next_of(state, T0) == (Do.READ_MANDATE, T0 + HOUR)
-    state = apply(state, facts.PagePaid(key=state.page.key), T0 + timedelta(minutes=7)).state
+    state = apply(state, facts.PagePaid(key=key_of(state)), T0 + timedelta(minutes=7)).state
     assert next_of(state, T0) == (Do.READ_MANDATE, T0 + timedelta(minutes=7))
     state = apply(state, facts.MandateRead(), T0 + timedelta(minutes=7)).state
     assert next_of(state, T0) == (Do.READ_MANDATE, T0 + timedelta(minutes=8))
@@ -76,11 +81,13 @@ def test_a_payment_told_of_before_the_mandate_asks_for_the_mandate_at_once_and_t
 
 def test_once_the_mandate_stands_the_attempt_keeps_the_key_and_is_forgotten_when_it_is_settled():
     state = with_page()
-    key = state.page.key
+    key = key_of(state)
     state = apply(state, facts.MandateAuthorized(at=T0 + HOUR, reference="sub_1", method_token="pm_9"), T0 + HOUR).state
     for what in (facts.TimeCame(what=Do.ACTIVATE.value), facts.AttemptStarted(obligation="1")):
         state = apply(state, what, T0 + HOUR).state
-    assert (state.obligation("1").in_flight.key, state.page.key) == (key, key)
+    in_flight = state.obligation("1").in_flight
+    assert in_flight is not None
+    assert (in_flight.key, key_of(state)) == (key, key)
     paid = facts.AttemptConcluded(obligation="1", number=1, outcome=outcome(OutcomeKind.SUCCEEDED))
     state = apply(state, paid, T0 + HOUR).state
     assert (state.status, state.page) == (SubscriptionStatus.ACTIVE, None)
@@ -93,6 +100,7 @@ def test_an_end_without_it_gives_the_mandate_back_first_and_then_settles_the_att
     state = apply(state, facts.MandateGivenBack(), state.latest).state
     assert next_of(state, state.latest) == (Do.CLOSE_PAGE, state.stopped_at)
     unclear = apply(state, facts.PageClosed(outcome=outcome(OutcomeKind.UNKNOWN)), state.latest).state
+    assert state.stopped_at is not None
     assert next_of(unclear, state.latest) == (Do.CLOSE_PAGE, state.stopped_at + timedelta(minutes=1))
     absent = apply(state, facts.PageClosed(outcome=outcome(OutcomeKind.ABSENT)), state.latest).state
     assert (absent.page, absent.attention) == (None, ())
@@ -103,17 +111,19 @@ def test_an_end_without_it_gives_the_mandate_back_first_and_then_settles_the_att
 
 def test_a_payment_that_was_told_of_before_a_cancel_does_not_make_the_closing_ask_without_end():
     state = with_page()
-    state = apply(state, facts.PagePaid(key=state.page.key), T0).state
+    state = apply(state, facts.PagePaid(key=key_of(state)), T0).state
     state = apply(state, facts.TimeCame(what=Do.TIME_OUT_ACTIVATION.value), T0 + HOUR).state
     state = apply(state, facts.MandateGivenBack(), state.latest).state
     assert next_of(state, state.latest) == (Do.CLOSE_PAGE, state.stopped_at)
     state = apply(state, facts.PageClosed(outcome=outcome(OutcomeKind.UNKNOWN)), state.latest).state
+    assert state.stopped_at is not None
     assert next_of(state, state.latest) == (Do.CLOSE_PAGE, state.stopped_at + timedelta(minutes=1))
 
 
 def test_a_payment_on_a_page_whose_attempt_was_closed_is_for_a_person():
     state = apply(with_page(), facts.PagePaid(key="at_of_an_earlier_start"), T0).state
     assert "whose attempt was closed" in state.attention[-1].what
+    assert state.page is not None
     assert state.page.paid_at is None
 
 

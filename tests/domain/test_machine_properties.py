@@ -89,12 +89,10 @@ def test_a_walk_terminates(life: Foretold) -> None:
 @common
 @given(lives())
 def test_no_attempt_is_ever_made_on_a_method_that_was_declined_for_good(life: Foretold) -> None:
-    attempts = sorted(
-        (a for o in life.obligations for a in o.attempts if a.started_at is not None), key=lambda a: a.started_at
-    )
+    started = [(a.started_at, a) for o in life.obligations for a in o.attempts if a.started_at is not None]
     dead: dict[str, Any] = {}
-    for attempt in attempts:
-        assert attempt.method not in dead or attempt.started_at <= dead[attempt.method], attempt
+    for started_at, attempt in sorted(started, key=lambda one: one[0]):
+        assert attempt.method not in dead or started_at <= dead[attempt.method], attempt
         outcome = attempt.outcome
         if outcome is not None and outcome.klass is DeclineClass.HARD:
             dead.setdefault(attempt.method, outcome.at)

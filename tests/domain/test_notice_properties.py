@@ -130,6 +130,7 @@ def test_a_charge_that_needs_a_notice_never_comes_before_it(given_life: tuple[Fo
         for attempt in firsts:
             notice = told[obligation.due_at.isoformat()]
             assert notice.told_at is not None
+            assert attempt.started_at is not None
             assert attempt.started_at >= notice.told_at + timedelta(hours=hours)
 
 
@@ -138,7 +139,7 @@ def said(life: Foretold) -> list[str]:
     return [f"{n.at:%m-%d} {n.occasion.value}" for n in sorted(sent(life), key=lambda n: n.at)]
 
 
-NOON = {"schedule": {"anchor_at": "2026-03-05T13:10:00Z", "interval": "MONTH", "interval_count": 1}}
+NOON: dict[str, Any] = {"schedule": {"anchor_at": "2026-03-05T13:10:00Z", "interval": "MONTH", "interval_count": 1}}
 SOFT = "INSUFFICIENT_FUNDS"
 
 

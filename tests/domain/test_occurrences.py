@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from dunning.domain.occurrences import occurrences
 from dunning.domain.state import State
 from dunning.domain.tables import SubscriptionStatus
 from tests.builders import ANCHOR, at, live
 
 
-def state(**changes: object) -> State:
+def state(**changes: Any) -> State:
     """Active since 5 March 13:10; nothing has been due yet."""
-    return live(until="2026-03-04T00:00", **changes).state  # type: ignore[arg-type]
+    return live(until="2026-03-04T00:00", **changes).state
 
 
 def dues(found: State, count: int = 3) -> list[str]:

@@ -50,10 +50,10 @@ def test_after_a_hold_ended_unpaid_the_base_item_gives_access_and_the_add_on_doe
 
 def test_only_whole_purchases_are_canceled():
     assert refuses_cancel(purchase()) is None
-    assert "whole purchases only" in refuses_cancel(purchase(), ["addon"])
-    assert "over" in refuses_cancel(purchase(PlayState.EXPIRED))
+    assert "whole purchases only" in (refuses_cancel(purchase(), ["addon"]) or "")
+    assert "over" in (refuses_cancel(purchase(PlayState.EXPIRED)) or "")
     prepaid = tuple(one.but(is_prepaid=True) for one in (BASE,))
-    assert "prepaid" in refuses_cancel(purchase(items=prepaid))
+    assert "prepaid" in (refuses_cancel(purchase(items=prepaid)) or "")
 
 
 def test_a_user_requested_cancel_can_be_restored_and_a_developers_cannot():
@@ -81,7 +81,7 @@ def test_a_renewal_is_deferred_by_one_day_to_one_year(days, is_refused):
 
 @pytest.mark.parametrize("state", [one for one in PlayState if one is not PlayState.ACTIVE])
 def test_only_active_purchases_are_deferred(state):
-    assert "active purchases only" in refuses_defer(purchase(state), 30)
+    assert "active purchases only" in (refuses_defer(purchase(state), 30) or "")
 
 
 def test_a_prepaid_purchase_is_deferred_too():
@@ -96,13 +96,13 @@ def order(**given):
 def test_an_order_is_refunded_whole_and_a_part_is_the_consoles():
     assert refuses_refund(order(), NOW) is None
     assert refuses_refund(order(), NOW, 1_000) is None
-    assert "Play Console" in refuses_refund(order(), NOW, 400)
+    assert "Play Console" in (refuses_refund(order(), NOW, 400) or "")
 
 
 def test_an_order_is_refunded_within_three_years():
     old = order(created_at=at("2023-08-25T00:00"))
     assert refuses_refund(old, NOW) is None
-    assert "within 3 years" in refuses_refund(old, at("2026-08-25T00:01"))
+    assert "within 3 years" in (refuses_refund(old, at("2026-08-25T00:01")) or "")
     leap = order(created_at=at("2024-02-29T00:00"))
     assert refuses_refund(leap, at("2027-02-28T00:00")) is None
 
@@ -120,20 +120,20 @@ def test_a_refund_revokes_only_with_the_latest_order_of_a_subscription():
 
 @pytest.mark.parametrize("state", [PlayState.IN_GRACE_PERIOD, PlayState.ON_HOLD])
 def test_no_single_item_is_revoked_while_a_payment_is_declined_but_the_whole_purchase_is(state):
-    assert "declined" in refuses_revoke(purchase(state), "addon", NOW)
+    assert "declined" in (refuses_revoke(purchase(state), "addon", NOW) or "")
     assert refuses_revoke(purchase(state), None, NOW) is None
 
 
 def test_an_item_that_is_unknown_expired_or_not_owned_yet_is_not_revoked():
-    assert "no item 'other'" in refuses_revoke(purchase(), "other", NOW)
-    assert "expired" in refuses_revoke(purchase(), "addon", at("2026-09-01T00:00"))
+    assert "no item 'other'" in (refuses_revoke(purchase(), "other", NOW) or "")
+    assert "expired" in (refuses_revoke(purchase(), "addon", at("2026-09-01T00:00")) or "")
     coming = purchase(items=(BASE, ADDON.but(order_id=None)))
-    assert "not owned" in refuses_revoke(coming, "addon", NOW)
+    assert "not owned" in (refuses_revoke(coming, "addon", NOW) or "")
     assert refuses_revoke(purchase(), "addon", NOW) is None
 
 
 def test_single_items_of_prepaid_plans_are_not_revoked():
-    assert "prepaid" in refuses_revoke(purchase(items=(BASE.but(is_prepaid=True),)), "base", NOW)
+    assert "prepaid" in (refuses_revoke(purchase(items=(BASE.but(is_prepaid=True),)), "base", NOW) or "")
 
 
 @pytest.mark.parametrize("state", [PlayState.EXPIRED, PlayState.PENDING, PlayState.PENDING_PURCHASE_CANCELED])

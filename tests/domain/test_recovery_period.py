@@ -67,6 +67,7 @@ def test_g1_canceled_during_the_hold_the_base_gets_its_unused_time_back():
 )
 def test_the_minimum_grace_among_active_items_and_of_several_the_longest_hold(items, expected):
     found = choose(items, D)
+    assert found is not None
     assert (found.grace_days, found.hold_days, found.product_ids) == expected
 
 
@@ -78,6 +79,7 @@ def test_without_an_active_item_there_is_nothing_to_recover():
 def test_an_item_that_renews_during_grace_keeps_access_and_is_charged_only_after_the_recovery():
     other = item("b", 7, 30, until="2026-08-24T00:00", to="2026-09-24T00:00")
     decline = declined([item("a", 7, 30, to="2026-09-22T00:00"), other], D)
+    assert decline is not None
     assert decline.has_access(other, at("2026-08-26T00:00"))
     a, b = recovered(decline, at("2026-08-26T00:00"))
     assert (a.until, b.until) == (at("2026-09-22T00:00"), at("2026-09-24T00:00"))  # the calendar is unchanged
@@ -86,13 +88,16 @@ def test_an_item_that_renews_during_grace_keeps_access_and_is_charged_only_after
 
 def test_an_item_whose_renewal_lies_after_the_recovery_is_not_charged_by_it():
     other = item("b", 7, 30, until="2026-08-27T00:00")
-    _, b = recovered(declined([item("a", 7, 30), other], D), at("2026-08-26T00:00"))
+    decline = declined([item("a", 7, 30), other], D)
+    assert decline is not None
+    _, b = recovered(decline, at("2026-08-26T00:00"))
     assert (b.charged_at, b.until) == (None, at("2026-08-27T00:00"))
 
 
 def test_a_new_item_is_not_entitled_in_grace_and_is_at_the_recovery():
     new = item("b", 0, 60, is_new=True, to="2026-09-22T00:00")
     decline = declined([item("a", 7, 30), new], D)
+    assert decline is not None
     assert [decline.has_access(one, D) for one in decline.items] == [True, False]
     # its 31 days begin when they are paid: not one of them passes without access
     assert recovered(decline, at("2026-08-23T00:00"))[1].until == at("2026-09-23T00:00")

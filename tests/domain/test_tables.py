@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from collections.abc import Mapping
+from enum import Enum
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -79,8 +82,8 @@ def rows(text: str) -> set[tuple[str, str, str]]:
     return found
 
 
-def in_code(table: object) -> set[tuple[str, str, str]]:
-    return {(s.value, f.value, t.value) for s, row in table.items() for f, t in row.items()}  # type: ignore[attr-defined]
+def in_code(table: Mapping[Any, Mapping[Any, Enum]]) -> set[tuple[str, str, str]]:
+    return {(s.value, f.value, t.value) for s, row in table.items() for f, t in row.items()}
 
 
 def test_the_subscription_table_is_the_specifications_with_the_rows_that_building_added() -> None:

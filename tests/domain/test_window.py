@@ -257,7 +257,7 @@ def test_every_window_keeps_its_promises(due, anchor, days, grace, hold, next_in
     )
 
     # every rung is kept or dropped, never both, and what is kept comes before what is dropped
-    assert [r.index for r in (*found.kept, *found.dropped)] == [r.index for r in rungs]
+    assert [r.index for r in found.kept] + [r.index for r in found.dropped] == [r.index for r in rungs]
     assert all(rung.at <= found.end for rung in found.kept)
     assert found.end >= due
     # never past the next due instant, unless on hold then

@@ -27,7 +27,7 @@ def on_page(status: str = "succeeded", **changes: Any) -> bytes:
 
 async def open_page(house: House, amount: int = 100_000) -> None:
     first = FirstPrice(key=KEY, amount=amount, currency="IDR", description="Pro plan", planned_at=AT)
-    where = {"account": "demo", "subscription": "sub-1", "generation": 1, "customer": "cust-1"}
+    where: dict[str, Any] = {"account": "demo", "subscription": "sub-1", "generation": 1, "customer": "cust-1"}
     await house.ledger.open_first_price(first, **where, business_at=AT)
 
 

@@ -12,6 +12,7 @@ from dunning.domain.attempts import OutcomeKind, Trigger
 from dunning.domain.declines import DeclineClass
 from dunning.errors import Conflict, NotFound
 from dunning.ledger import ClaimLost, Resending
+from dunning.ledger.models import ChargeInput
 from tests.ledger.till import AT, PAID, POOR, STOLEN, Till, attempt, charge, outcome, waited
 
 pytestmark = pytest.mark.server
@@ -148,12 +149,12 @@ async def test_an_unknown_key_cannot_be_settled(till: Till) -> None:
     ids=["amount", "currency", "method", "trigger"],
 )
 @pytest.mark.parametrize("is_settled", [False, True])
-async def test_a_sent_key_is_refused_for_anything_else(till: Till, other: object, is_settled: bool) -> None:
+async def test_a_sent_key_is_refused_for_anything_else(till: Till, other: ChargeInput, is_settled: bool) -> None:
     claim = await till.send(charge())
     if is_settled:
         await till.ledger.settle(claim.key, PAID)
     with pytest.raises(Conflict):
-        await till.admit(other)  # type: ignore[arg-type]
+        await till.admit(other)
 
 
 async def test_a_hard_decline_condemns_the_method_for_every_subscription_of_the_customer(till: Till) -> None:

@@ -106,7 +106,7 @@ def test_every_occasion_says_its_own_instants_where_they_are_known() -> None:
         (Occasion.PRICE_CHANGE, {"next_due_at": later}, "from IDR 90,000 to IDR 100,000"),
         (Occasion.CANCELED, {"access_until": later}, "using it until 5 April 2026, 20:10 WIB"),
     ]:
-        said = mail(occasion, **facts)  # type: ignore[arg-type]
+        said = mail(occasion, to=NAYA, link=LINK, **facts)
         assert part in said.text
         assert part in said.html
 

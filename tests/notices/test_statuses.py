@@ -96,7 +96,10 @@ async def test_a_call_is_read_no_further_than_meta_sends_at_most(street: Street)
 
 
 async def test_unknown_kinds_are_acknowledged_and_recorded_once_and_tell_nobody(street: Street) -> None:
-    change = {"field": "message_template_status_update", "value": {"event": "PAUSED", "reason": "sécret"}}
+    change: dict[str, Any] = {
+        "field": "message_template_status_update",
+        "value": {"event": "PAUSED", "reason": "sécret"},
+    }
     answers = [await street.meta(**change) for _ in range(2)]
     answers.append(await street.meta(status("played", "wamid.V"), status("delivered", "wamid.FOREIGN", key=None)))
     answers.append(await street.meta({"id": 7, "status": "failed", "timestamp": "soon"}))

@@ -26,6 +26,7 @@ from dunning.providers.base import MessageKind, RefundRequest, RefundStatus
 from dunning.refunding import Refunding
 from tests.ledger.till import AT, WIDE, attempt, charge
 from tests.providers.ordering import Rig, asking, order
+from tests.providers.rigging import SandboxRig
 
 DAY = timedelta(hours=25)
 LOST = ["timeout_after_commit", "http_500_after_commit", "drop_after_commit"]
@@ -87,7 +88,7 @@ class Counter:
         async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as connection:
             for table in ("attempts", "refunds"):
                 ended = f"update {table} set lease_until = clock_timestamp() - interval '1 second'"
-                await connection.execute(ended)  # type: ignore[arg-type]
+                await connection.execute(ended)
 
     async def hear(self) -> list[Received]:
         """The messages so far, as the gateway takes them in."""
@@ -108,7 +109,8 @@ class Counter:
 
     def given_back(self) -> list[int]:
         """Every refund in the providers' books."""
-        state: Any = self.rig.sandbox.state  # type: ignore[attr-defined]
+        assert isinstance(self.rig, SandboxRig)
+        state = self.rig.sandbox.state
         books = (state.book.refunds, state.omise.refunds, state.xendit.refunds)
         return sorted(one.amount for book in books for one in book.values())
 

@@ -18,6 +18,7 @@ from dunning.domain.commands import Cancel, UpdatePaymentMethod
 from dunning.domain.state import State
 from dunning.domain.tables import CycleStatus, SubscriptionStatus
 from dunning.ledger import Ledger
+from dunning.providers.following import PlanProvider
 from tests.providers.plan_desk import Death, House, PlanDesk, PlanSide
 
 NOW = datetime(2026, 3, 1, 9, tzinfo=UTC)
@@ -122,7 +123,8 @@ class FollowedContract:
         assert (await house.paid())[:tried] == ["failed"] * tried
         ours = len(await house.book()) - tried
         assert [row.key is None for row in await house.book()] == [True] * tried + [False] * ours
-        if not house.side.provider.plan_rules.hands_over:  # type: ignore[attr-defined]
+        assert isinstance(house.side.provider, PlanProvider)
+        if not house.side.provider.plan_rules.hands_over:
             assert (state.status, ours) == (SubscriptionStatus.INACTIVE, 0)
             return
         assert tries(state, "1")[-1] == (Trigger.LADDER, 3, 17 * DAY)

@@ -40,6 +40,7 @@ from dunning.domain.decide import Decision, Do
 from dunning.domain.state import State
 from dunning.domain.terms import Subscription
 from dunning.gateway.reception import Reception
+from dunning.gateway.settling import Settler
 from dunning.ledger import Ledger
 from dunning.providers.base import PaymentProvider
 from dunning.settings import AccountSettings
@@ -212,7 +213,7 @@ class House:
     def __init__(self, side: PlanSide, ledger: Ledger, now: datetime) -> None:
         self.side, self.ledger, self.now, self.mind = side, ledger, now, Mind()
         self.account = f"demo-{uuid.uuid4().hex[:8]}"
-        self._reception = Reception(ledger)
+        self._reception, self._settler = Reception(ledger), Settler(ledger)
         self._taken = 0
 
     async def open(self, *outcomes: str, **changes: Any) -> PlanDesk:
@@ -236,7 +237,9 @@ class House:
         fresh, self._taken = deliveries[self._taken :], len(deliveries)
         for one in fresh * copies:
             message = self.side.provider.read_webhook(one.headers, one.body, secrets=[self.side.secret], now=now)
-            await self._reception.take(self.account, message, self.side.provider.declines, now)
+            await self._reception.store(self.account, message, self.side.provider.declines, now)
+        while not (await self._settler.settle()).is_over:
+            pass
         async with self.ledger.unsignalled() as rows:
             waiting = list(rows)
             for row in waiting:

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from dunning.providers.omise import OmiseProvider
 from dunning.sandbox import SandboxServer, omise_charges
+from dunning.sandbox.omise_bodies import fields_of
 from tests.providers.ordering import order
 
 from .conftest import Shop
@@ -105,13 +106,12 @@ async def test_a_charge_of_ours_is_the_sdk_s_request(shop: Shop, sdk: Any, monke
     """Method, path, the headers that matter, and every field that the SDK was given."""
     await shop.register("cust_1", provider="omise", payment_method_id="card_1")
     seen: list[tuple[str, str, dict[str, str], dict[str, Any]]] = []
-    read = omise_charges.fields_of
 
     async def noted(request: Any) -> dict[str, Any]:
         names = ("authorization", "omise-version", "content-type")
         headers = {name: request.headers[name] for name in names}
         seen.append((request.method, request.url.path, headers, json.loads(await request.body())))
-        return await read(request)
+        return await fields_of(request)
 
     monkeypatch.setattr(omise_charges, "fields_of", noted)
     provider = OmiseProvider(SecretStr("skey_test_key"), is_test=True, base_url=f"{shop.sandbox.url}/omise")

@@ -109,8 +109,8 @@ def _word(part: str) -> str:
 @pytest.fixture
 async def proxy() -> AsyncIterator[tuple[Proxy, str]]:
     async with SandboxServer.start(settle_seconds=0.0) as sandbox, httpx.AsyncClient(base_url=sandbox.url) as http:
-        body = {"provider": "xendit", "subscription_id": "pm-1", "customer_id": "cust-1", "payment_method_id": "pm-1"}
-        body |= {"currency": "IDR", "methods": [{"payment_method_id": "pm-2"}]}
+        body: dict[str, Any] = {"provider": "xendit", "subscription_id": "pm-1", "customer_id": "cust-1"}
+        body |= {"payment_method_id": "pm-1", "currency": "IDR", "methods": [{"payment_method_id": "pm-2"}]}
         (await http.post("/_sandbox/subscriptions", json=body)).raise_for_status()
         found = Proxy(sandbox.url)
         routes = [Route("/{path:path}", found.take, methods=["GET", "POST", "PATCH"])]

@@ -6,6 +6,7 @@ Every step leaves a screenshot in the test's temporary directory; `make test-ui 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -150,7 +151,7 @@ async def test_operators_find_purchases_in_grace_and_on_hold_and_read_them_item_
     ):
         await declined(house, name, grace_days=grace)
         query = f"DunningProvider = 'google_play' AND DunningStatus = '{status}'"
-        listed = await until(lambda asked=query: house.listed(asked), bool, f"{name} is listed as {status}")
+        listed = await until(partial(house.listed, query), bool, f"{name} is listed as {status}")
         assert [one.id for one in listed] == [f"subscription/play/{name}"]
         await page.open(f"workflows?query={quote(query)}")
         await page.reads(f"play-list-{status}", f"subscription/play/{name}", "RUNNING")

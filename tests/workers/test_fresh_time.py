@@ -60,7 +60,7 @@ class Recorder:
 )
 def test_new_events_without_a_new_time_are_refused(second: Any, is_refused: bool) -> None:
     inner: Any = Recorder()
-    guarded = FreshTimeRunner(inner).create_instance(None)  # type: ignore[arg-type]
+    guarded = FreshTimeRunner(inner).create_instance(None)  # type: ignore[arg-type]  # the recorder reads nothing of it
     assert guarded.activate(activation(0, 9, "initialize_workflow")).HasField("successful")
     answer = guarded.activate(second)
     assert answer.HasField("failed") is is_refused

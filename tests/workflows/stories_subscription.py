@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from dunning.client import DunningClient
 from dunning.domain.commands import Reinstate
@@ -73,14 +74,14 @@ async def canceled_while_the_first_payment_waits_for_an_outage(world: World) -> 
     await is_(life, "failed", step=A_MINUTE)
 
 
-async def past_due(world: World, *more: str, **changes: object) -> Life:
-    life = await world.begin(SOFT, *more, **changes)  # type: ignore[arg-type]
+async def past_due(world: World, *more: str, **changes: Any) -> Life:
+    life = await world.begin(SOFT, *more, **changes)
     await is_(life, "past_due", step=HOUR)
     return life
 
 
-async def on_hold(world: World, *more: str, **changes: object) -> Life:
-    life = await world.begin(SOFT, *more, **{**HOLD, **changes})  # type: ignore[arg-type]
+async def on_hold(world: World, *more: str, **changes: Any) -> Life:
+    life = await world.begin(SOFT, *more, **{**HOLD, **changes})
     await is_(life, "on_hold", step=HOUR)
     return life
 
@@ -164,8 +165,8 @@ async def paused_while_past_due_then_canceled(world: World) -> None:
     await is_(life, "inactive", step=A_MINUTE)
 
 
-async def paid(world: World, **changes: object) -> Life:
-    life = await world.begin(**changes)  # type: ignore[arg-type]
+async def paid(world: World, **changes: Any) -> Life:
+    life = await world.begin(**changes)
     await cycle_is(life, "succeeded")
     return life
 

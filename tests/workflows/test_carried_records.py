@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from dunning.ledger.models import Record
 from tests.workflows.world import World
 
 pytestmark = pytest.mark.server
@@ -14,9 +15,10 @@ pytestmark = pytest.mark.server
 
 @pytest.mark.parametrize("failure", [OSError("the ledger is away"), RuntimeError("the worker died")])
 async def test_events_carried_by_a_charge_that_was_never_admitted_are_written_once(
-    world: World, failure: Exception
+    world: World, failure: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    admit, refused = world.ledger.admit, []
+    admit = world.ledger.admit
+    refused: list[Record] = []
 
     async def fail_once(request: Any, **more: Any) -> Any:
         if not refused:
@@ -24,7 +26,7 @@ async def test_events_carried_by_a_charge_that_was_never_admitted_are_written_on
             raise failure
         return await admit(request, **more)
 
-    world.ledger.admit = fail_once  # type: ignore[method-assign]
+    monkeypatch.setattr(world.ledger, "admit", fail_once)
     life = await world.begin("SUCCEEDED")
     await life.until(lambda s: s.paid_until is not None, step=timedelta(hours=1))
 

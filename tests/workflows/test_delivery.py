@@ -82,7 +82,7 @@ async def test_another_worker_goes_on_where_one_stopped(office: Office) -> None:
     for number in (1, 2):
         await office.write(number)
         async with office.worker():
-            await office.backend.until(lambda b, number=number: b.of("sub-1")[-1:] == [number])  # type: ignore[misc]
+            await office.backend.until(lambda b, n: b.of("sub-1")[-1:] == [n], number)
     await office.client.get_workflow_handle(handle.id).terminate("the test is over")
     # At least once: what was posted and not yet marked when the first worker stopped may come again.
     assert list(dict.fromkeys(office.backend.of("sub-1"))) == [1, 2]

@@ -11,7 +11,8 @@ from dunning.domain.messages import NoticeStatus
 from dunning.domain.tables import SubscriptionStatus
 from dunning.domain.terms import Occasion
 from tests.providers.google_play.rig import PACKAGE
-from tests.workflows.test_google_play import Purchase, granted, play
+from tests.workflows.play_world import Purchase, granted
+from tests.workflows.test_google_play import play
 from tests.workflows.world import ACCOUNT
 
 __all__ = ["play"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -78,7 +79,7 @@ async def test_a_ledger_that_cannot_claim_loses_no_notice(world: World) -> None:
     assert subjects(world) == ["Your payment to"]
 
 
-ON_WHATSAPP = {"notifications": {occasion: ["WHATSAPP"] for occasion in TOLD}}
+ON_WHATSAPP: dict[str, Any] = {"notifications": {occasion: ["WHATSAPP"] for occasion in TOLD}}
 
 
 async def whatsapp_says(world: World, life: Life, code: int) -> None:

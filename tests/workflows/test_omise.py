@@ -26,7 +26,7 @@ pytestmark = pytest.mark.server
 @pytest.fixture
 async def world(temporal_env: WorkflowEnvironment, ledger_url: str) -> AsyncIterator[World]:
     """The account is Omise's, the rest of the world the same."""
-    account = {"provider": "omise", "api_key": SecretStr("skey_test_key"), "webhook_secrets": ()}
+    account: dict[str, Any] = {"provider": "omise", "api_key": SecretStr("skey_test_key"), "webhook_secrets": ()}
     async with open_world(temporal_env, ledger_url, face="/omise", **account) as opened:
         yield opened
 

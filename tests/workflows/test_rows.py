@@ -79,7 +79,9 @@ async def told(request: pytest.FixtureRequest, databases: servers.Databases) -> 
     mine = [item for item in functions if item.path == request.path]
     is_whole = any(item.originalname == test_every_row_is_walked.__name__ for item in mine)
     chosen: list[Story] = (
-        STORIES if is_whole else [item.callspec.params["story"] for item in mine if hasattr(item, "callspec")]
+        STORIES
+        if is_whole
+        else [s for item in mine if hasattr(item, "callspec") and isinstance(s := item.callspec.params["story"], Story)]
     )
     together = [[s for s in chosen if not s.is_apart]] + [[s] for s in chosen if s.is_apart]
     urls = [await databases.fresh() for _ in together]

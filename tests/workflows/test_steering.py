@@ -279,7 +279,7 @@ async def test_an_outcome_told_twice_changes_nothing(world: World) -> None:
 def test_every_command_of_the_table_is_an_update_of_the_workflow() -> None:
     from workflows.subscription import SubscriptionWorkflow
 
-    definition = SubscriptionWorkflow.__temporal_workflow_definition  # type: ignore[attr-defined]
+    definition = SubscriptionWorkflow.__temporal_workflow_definition  # type: ignore[attr-defined]  # set by the SDK
     assert set(definition.updates) == set(contract.UPDATE_NAMES)
 
 

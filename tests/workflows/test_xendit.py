@@ -26,7 +26,7 @@ pytestmark = pytest.mark.server
 @pytest.fixture
 async def world(temporal_env: WorkflowEnvironment, ledger_url: str) -> AsyncIterator[World]:
     """The account is Xendit's, the rest of the world the same."""
-    account = {"provider": "xendit", "api_key": SecretStr("xnd_development_key"), "webhook_secrets": ()}
+    account: dict[str, Any] = {"provider": "xendit", "api_key": SecretStr("xnd_development_key"), "webhook_secrets": ()}
     async with open_world(temporal_env, ledger_url, face="/xendit", **account) as opened:
         yield opened
 

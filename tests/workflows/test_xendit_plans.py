@@ -30,7 +30,7 @@ POOR = "INSUFFICIENT_FUNDS"
 
 @pytest.fixture
 async def world(temporal_env: WorkflowEnvironment, ledger_url: str) -> AsyncIterator[World]:
-    account = {"provider": "xendit", "api_key": SecretStr("xnd_development_key"), "webhook_secrets": ()}
+    account: dict[str, Any] = {"provider": "xendit", "api_key": SecretStr("xnd_development_key"), "webhook_secrets": ()}
     async with open_world(temporal_env, ledger_url, face="/xendit", **account) as opened:
         yield opened
 

@@ -183,7 +183,8 @@ class Life:
         while True:
             try:
                 ask = self.handle.query(contract.QUERY_STATE, result_type=StateReport, rpc_timeout=QUERY_TIMEOUT)
-                return await ask
+                told: StateReport = await ask
+                return told
             except (RPCError, WorkflowQueryFailedError) as error:
                 _LOST_QUERIES[self.world.env] = _LOST_QUERIES.get(self.world.env, 0) + 1
                 if time.monotonic() > asked_until:
@@ -217,7 +218,8 @@ class Life:
         """Send a command as an update."""
         used = command_id or f"cmd-{uuid.uuid4().hex[:8]}"
         body = {"name": name, "command_id": used, **fields}
-        return await self.handle.execute_update(name, body, id=used, result_type=CommandResult)
+        done: CommandResult = await self.handle.execute_update(name, body, id=used, result_type=CommandResult)
+        return done
 
     async def tell(self, fact: ProviderFact) -> None:
         """Signal a provider's message, as the gateway does."""
@@ -231,7 +233,7 @@ class Life:
         )
         for _ in range(600):
             found = await self.world.client.workflow_service.describe_workflow_execution(request)
-            if found.workflow_execution_info.status != WorkflowExecutionStatus.RUNNING:
+            if found.workflow_execution_info.status != WorkflowExecutionStatus.RUNNING.value:
                 return
             await self.world.sleep(timedelta(minutes=1))
         raise AssertionError("the run does not end")
@@ -245,7 +247,7 @@ class Life:
     async def refunds(self) -> list[dict[str, Any]]:
         """The provider's book of refunds for this subscription."""
         headers = {"authorization": "Bearer dodo_test_key"}
-        query = {"subscription_id": self.reference, "page_size": 100}
+        query: dict[str, str | int] = {"subscription_id": self.reference, "page_size": 100}
         answer = await self.world.http.get("/refunds", params=query, headers=headers)
         return list(answer.json()["items"])
 

@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from dunning.domain.commands import CancelType
-from dunning.domain.play_actions import CanceledBy, PlayState, access_until
+from dunning.domain.play_actions import CanceledBy, PlayState, ReadPurchase, access_until
 from dunning.providers.base import ProviderRefused, ProviderUnavailable
 from dunning.providers.following import PlanUnclear
 from dunning.providers.google_play_auth import ServiceAccount
@@ -22,7 +22,7 @@ from tests.providers.google_play.rig import PACKAGE, START, PlayRig, service_acc
 pytestmark = pytest.mark.server
 
 
-async def read(play: PlayRig, token: str, when: str | None = None):
+async def read(play: PlayRig, token: str, when: str | None = None) -> ReadPurchase:
     wire = await play.client.purchase(token, business_at=at(when) if when else None)
     found = purchase_of(wire)
     assert found is not None
@@ -286,7 +286,7 @@ def test_what_an_error_body_amounts_to(status, reason, is_outage):
         required(Reply(status=status, body=body, because=f"HTTP {status}"))
 
 
-async def test_access_tokens_are_bought_once_and_again_after_a_refusal(play):
+async def test_access_tokens_are_bought_once_and_again_after_a_refusal(play: PlayRig) -> None:
     bought = []
 
     async def watch(request: httpx.Request) -> httpx.Response:

@@ -134,7 +134,7 @@ def test_a_refused_request_is_classified_too(code: str, klass: DeclineClass) -> 
     [({"rate-limit-reset": "58.37"}, 59), ({"retry-after": "17", "rate-limit-reset": "58.37"}, 17), ({}, None)],
 )
 async def test_a_throttled_charge_stays_away_until_the_window_ends(headers: dict[str, str], wait: int | None) -> None:
-    async with answering(429, says("RATE_LIMIT_EXCEEDED"), **headers) as provider:
+    async with answering(429, says("RATE_LIMIT_EXCEEDED"), CARD, **headers) as provider:
         answer = await provider.charge(order("pm_1"))
     assert (answer.kind, answer.retry_after_seconds) == (AnswerKind.OUTAGE, wait)
 

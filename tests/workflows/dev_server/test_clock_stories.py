@@ -114,9 +114,9 @@ async def test_commands_sent_while_cycles_close_on_the_moving_clock_are_each_car
         callers = callers_of(life, number)
         sent |= {c.command_id: c for commands in callers for c in commands}
 
-        _, *answers = await asyncio.gather(
-            life.clock.move_to(decision.at), *(ask(life, commands) for commands in [*callers, *callers])
-        )
+        moving = asyncio.create_task(life.clock.move_to(decision.at))
+        asked = asyncio.gather(*(ask(life, commands) for commands in [*callers, *callers]))
+        _, answers = await asyncio.gather(moving, asked)
 
         assert {r.command_id for found in answers for r in found} >= {c.command_id for one in callers for c in one}
         assert {r.status for found in answers for r in found} <= {"done", "accepted"}

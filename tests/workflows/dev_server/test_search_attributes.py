@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -28,7 +29,7 @@ async def is_found(life: Life, query: str) -> bool:
 
 async def assert_found(life: Life, *queries: str) -> None:
     for query in queries:
-        await until(lambda query=query: is_found(life, query), bool, f"{query} finds {life.name}")
+        await until(partial(is_found, life, query), bool, f"{query} finds {life.name}")
 
 
 async def assert_left_out(life: Life, *queries: str) -> None:
