@@ -129,6 +129,7 @@ async def test_another_accounts_subscription_is_not_there(desk: Desk) -> None:
     addresses += [("POST", f"/{name}") for name in COMMANDS]
     bodies = {"/defer": {"days": 1}, "/charge": {"amount": 1}, "/update_payment_method": {"token": "pm_2"}}
     bodies |= {"/refund": {"order": "1"}, "/revoke": {"type": "FULL"}}
+    bodies["/change_items"] = {"items": [{"product_id": "pro", "role": "base", "quantity": 1, "unit_amount": 1}]}
     for method, part in addresses:
         body = {"json": bodies.get(part, {})} if method == "POST" else {}
         answer = await desk.ask(method, f"/subscriptions/theirs{part}", "other", **body)

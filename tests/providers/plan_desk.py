@@ -50,6 +50,7 @@ from workflows import options
 from workflows.subscription import SubscriptionWorkflow
 
 MANY = 400
+SOON = timedelta(minutes=2)
 T = TypeVar("T")
 
 
@@ -167,6 +168,8 @@ class PlanDesk(SubscriptionWorkflow):
 
     async def live(self, until: datetime, *, hears: Callable[[], Awaitable[None]] | None = None) -> State:
         """To an instant: the provider acts at its own ones, and `hears` says what of its messages arrives."""
+        if await self._tell_provider() is None:
+            await self._due(min(until, self.now + SOON))  # the plan does not run yet: it is read again by then
         while (acts_at := await self._tell_provider()) is not None and acts_at <= until:
             await self._due(acts_at - timedelta(milliseconds=1))
             self.now = max(self.now, acts_at)
