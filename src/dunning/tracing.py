@@ -1,4 +1,4 @@
-"""The id of the request that caused something, in the history of the run that it was about. SPEC 15, issue 5.
+"""The id of the request that caused something, in the history of the run that it was about. SPEC 15.
 
 The gateway binds it to the log of a request; here it goes on as a header of what is sent to Temporal because of it. A
 header is no argument: no rule sees it, and a repeat of a command stays the same command.
