@@ -4,7 +4,7 @@ import pytest
 
 from dunning.intake import parse_subscription
 from tests.builders import subscription_data
-from tests.intaking import ITEM, LINK, fields, refused, schedule
+from tests.intaking import ITEM, fields, refused, schedule
 
 PLAN = {
     "provider": "xendit",
@@ -40,16 +40,6 @@ GOOD = [
 def test_what_the_chosen_provider_can_do_is_taken(change):
     data = {name: value for name, value in subscription_data(**change).items() if value is not ...}
     assert parse_subscription(data).id == "sub-1"
-
-
-@pytest.mark.parametrize(
-    ("field", "value", "change"),
-    [("mandate_only", False, {"mandate_only": False}), ("first_price", 5, {"first_price": 5})],
-)
-def test_a_price_on_the_mandate_is_refused_and_told_what_to_do_instead(field, value, change):
-    (fault,) = refused(provider_options={**LINK, **change}, payment_methods=[], immediate_action="FULL_AMOUNT")
-    assert (fault.field, fault.value) == (f"provider_options.{field}", value)
-    assert "the engine charges the first cycle itself" in fault.rule
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ PERMITTED = {
     "src/dunning/domain/limits.py": "a provider's own limits on terms, as a table",
     "src/dunning/settings.py": "the field `provider` of a merchant account",
     "src/dunning/previewing.py": "which decline table a preview uses, as a map",
+    "src/dunning/demo/purchases.py": "what the demo shows of purchases at Google Play",
     "src/dunning/domain/xendit_rules.py": "what a provider's own options have to say, in a module of its own",
     "src/dunning/domain/play_actions.py": "what a provider's own actions allow, in a module of its own",
     "src/dunning/domain/play_items.py": "a provider's own rules of items, in a module of its own",
