@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.beside]
 ROOT = Path(__file__).parents[1]
 TESTS = (
     "tests/ledger/test_claims.py::test_an_ended_lease_that_sent_is_unknown_and_never_a_claim",

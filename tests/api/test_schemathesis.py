@@ -14,7 +14,7 @@ import pytest
 from dunning.gateway.api.examples import SUBSCRIPTION
 from dunning.stack import Stack
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.beside]
 
 HERE = Path(__file__).parent
 EXAMPLES = 3

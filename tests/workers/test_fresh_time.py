@@ -103,6 +103,7 @@ async def ask_until_answered(handle: WorkflowHandle[Any, Any]) -> None:
 
 
 @pytest.mark.server
+@pytest.mark.beside
 async def test_a_query_that_meets_unheard_events_leaves_the_clock_right(dev_server: WorkflowEnvironment) -> None:
     """Queries wait for a worker; then a signal comes; then the worker. Its run must hear the signal at its own time."""
     client = dev_server.client
