@@ -17,6 +17,7 @@ from dunning.domain.prorate import prorated
 from dunning.domain.refunds import RefundKind, RefundOutcome, RefundStatus, TooMuch, give, refund_key, shares
 from dunning.domain.state import State, prune
 from dunning.domain.tables import SubscriptionStatus
+from dunning.domain.terms import Item, Role
 from tests.builders import live
 
 COSTS = st.dictionaries(st.sampled_from("abcdef"), st.integers(0, 10**9), min_size=1)
@@ -132,6 +133,16 @@ def test_an_item_that_cannot_be_given_back_alone_is_refused(item: str | None, be
     verdict = judge(paid_state(), Revoke(command_id="r", type=RevokeType.ITEM, item=item), HALF_WAY)
     assert not verdict.is_allowed
     assert because in verdict.because
+
+
+def test_an_item_is_not_given_back_of_a_payment_that_was_made_for_other_items() -> None:
+    state = paid_state()
+    more = Item(product_id="more", role=Role.ADDON, quantity=1, unit_amount=5_000)
+    added = state.but(terms=state.terms.but(items=(*state.terms.items, more)))
+    for item in ("seats", "more"):
+        verdict = judge(added, Revoke(command_id="r", type=RevokeType.ITEM, item=item), HALF_WAY)
+        assert not verdict.is_allowed
+        assert "give back an amount" in verdict.because
 
 
 def test_a_refund_of_a_disputed_payment_is_refused_and_allowed_when_the_dispute_is_over() -> None:

@@ -230,7 +230,7 @@ def _refund(state: State, command: Command, now: datetime) -> str | None:
 
 
 def _revoke(state: State, command: Command, now: datetime) -> str | None:
-    return orders.refuse_revoke(state, command) if isinstance(command, Revoke) else None
+    return orders.refuse_revoke(state, command, now) if isinstance(command, Revoke) else None
 
 
 def _change_items(state: State, command: Command, now: datetime) -> str | None:

@@ -77,7 +77,7 @@ def refuse_refund(state: State, command: Refund) -> str | None:
     return None
 
 
-def refuse_revoke(state: State, command: Revoke) -> str | None:
+def refuse_revoke(state: State, command: Revoke, now: datetime) -> str | None:
     """Why access is not ended by this command; None when it may be."""
     if command.type is not RevokeType.ITEM:
         return None if command.item is None else "item: is given with type ITEM only"
@@ -94,4 +94,8 @@ def refuse_revoke(state: State, command: Revoke) -> str | None:
         return "item: the provider's plan charges one amount for all items"
     if item.role == "base" and len(state.terms.items) > 1:
         return "item: the base item goes with the whole subscription (type FULL or PRORATED)"
+    paid = running(state, now)
+    if paid is not None and paid.amount != state.terms.amount and len(state.terms.items) > 1:
+        # Items came or went since it was paid: what it holds of this one is not known, and nothing is no answer.
+        return "item: was not paid as one of today's items: give back an amount (refund), and remove it (change_items)"
     return None

@@ -61,7 +61,7 @@ def _revoke_item(step: Step, command: Revoke, paid: Obligation | None) -> dict[s
     """The item goes, with its price; the rest of the subscription goes on."""
     gone = command.item or ""
     amount = next((cost(i) for i in step.s.terms.items if i.product_id == gone), 0)
-    if paid is not None and amount and paid.amount == step.s.terms.amount:
+    if paid is not None and amount:
         order = payment_id(paid) or paid.id
         _plan(step, command, order, paid, amount=amount, may_be_less=True, item=gone)
     else:
